@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The chain: one question, asked of each step in turn until one answers. Steps are asynchronous; a
+// question that waits costs memory, never a thread. One event loop's thread.
+#pragma once
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include <event2/event.h>
+
+#include <pollux/answer.h>
+#include <pollux/catalog.h>
+#include <pollux/config.h>
+
+struct resolver;
+struct tap; // the ways out into the network, see tap.h
+
+// NULL: no memory. `catalog` and `tap` outlive the resolver; `tap` may be NULL (no ports: management only).
+struct resolver *resolver_new(struct event_base *, const struct config *, const struct catalog *, struct tap *);
+void resolver_free(struct resolver *); // waiting questions get `done` with NULL first
+// Takes over the parts of a new configuration that concern the chain. Waiting questions go on.
+void resolver_reconfigure(struct resolver *, const struct config *);
+
+// Who asks, for logs and limits.
+struct asker {
+	struct sockaddr_storage address;
+	enum transport transport;
+};
+
+// Called exactly once for each question, perhaps before resolver_ask() returns. `wire` is the whole reply, made for the
+// asker's transport and limits, valid during the call only. NULL: drop the question, say nothing.
+typedef void ask_done(void *ctx, const uint8_t *wire, unsigned bytes);
+
+// A whole DNS message as it came. Malformed ones are answered FORMERR like in the dataplane, or dropped.
+void resolver_ask(struct resolver *, const struct asker *, const uint8_t *wire, unsigned bytes, ask_done *, void *ctx);
+
+struct resolver_counters {
+	uint64_t asked, answered_zones, answered_forward, refused, servfail, dropped, open, coalesced;
+	uint64_t upstream_sent, upstream_retries, upstream_tcp, upstream_replies, upstream_mismatched, upstream_timeouts;
+};
+const struct resolver_counters *resolver_counters(const struct resolver *);

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The exception path: one TAP device per port in a network namespace of control's own, with the port's
+// MAC and service addresses. Punted frames go in, the kernel's stack does TCP, neighbours and routes,
+// and what it sends goes back over the ring. One event loop's thread.
+#pragma once
+
+#include <event2/event.h>
+
+#include <pollux/config.h>
+#include <pollux/status.h>
+
+#include "side_door.h"
+
+struct tap;
+
+// Makes the namespace, the devices, addresses and routes; registers itself for PUNT messages and for attaches (the MACs).
+// Logs the reason when it fails. ST_SYSTEM: a system call failed (CAP_NET_ADMIN, /dev/net/tun).
+CHECKED enum status tap_new(struct tap **, struct event_base *, const struct config *, struct side_door *);
+void tap_free(struct tap *); // the namespace goes with its last socket
+
+// A socket inside the namespace: it reaches the world through the ports. Non-blocking, close-on-exec; -1 with errno.
+int tap_socket(struct tap *, int family, int type);
+
+struct tap_counters {
+	uint64_t frames_in, frames_out, dropped_in, dropped_out;
+};
+const struct tap_counters *tap_counters(const struct tap *);

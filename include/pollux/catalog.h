@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The zones region: one shared file that holds every compiled zone and the directory that finds them.
+// One process writes (control), any number read. The writer builds an image in unused space and swaps
+// one 8-octet directory slot; space given up is used again only after the writer has seen every reader
+// pass a quiescent point (a turn of the worker's loop). A dead writer leaves a complete directory
+// behind: the next one finds from it which space is in use.
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pollux/image.h>
+#include <pollux/name.h>
+#include <pollux/status.h>
+
+#define CATALOG_MAGIC 0x43584c50u // "PLXC"
+#define CATALOG_FORMAT 1u
+
+// What the configuration says about answering; small enough to be swapped whole, so a worker never
+// sees half a change.
+struct policy {
+	uint16_t udp_size;	// ceiling of a UDP answer in octets, 512..DNS_UDP_CEILING_BYTES
+	uint8_t has_chain;	// somebody behind the zones may know more: RA is set, RD questions are a miss
+	uint8_t any_full;	// ANY over UDP gets every RRset, not one (RFC 8482)
+	uint8_t unused[4];
+};
+_Static_assert(sizeof(struct policy) == 8, "a policy is one atomic word");
+
+// The first octets of the region. Everything behind it is in 64-octet units.
+struct catalog_header {
+	uint32_t magic, format;
+	uint64_t hash_seed;	// random when the region was made; keys all name hashes
+	uint64_t generation;	// counts writers: +1 at each catalog_open_writer
+	_Atomic uint64_t file_bytes; // size of the file; grows, never shrinks
+	_Atomic uint64_t directory_at; // offset of the current struct directory
+	_Atomic uint64_t policy; // a struct policy
+	_Atomic uint64_t ready;	// 1: the writer has loaded every zone of its configuration once
+};
+
+// Open addressing with linear probing over 8-octet slots: tag << 40 | offset of the image / 64.
+struct directory {
+	uint64_t bytes;		// of this block
+	uint64_t slot_mask;	// slots - 1, slots a power of two
+	_Atomic uint64_t depths[2]; // bit d: an apex of depth d may exist
+	_Atomic uint64_t zones;	// in use
+	uint64_t unused[3];
+	_Atomic uint64_t slot[];
+};
+
+struct catalog; // a process's view of the region; one thread at a time, except catalog_find
+
+// Readers map a window larger than the file, so growth needs no new mapping. ST_NOT_FOUND: no such file
+// (yet). ST_CORRUPT, ST_VERSION: not ours to read. The caller closes.
+CHECKED enum status catalog_open_reader(struct catalog **, const char *path);
+// Creates the file, or takes over what a former writer left: directory and images are checked, damaged
+// ones dropped. ST_BUSY: another writer lives.
+CHECKED enum status catalog_open_writer(struct catalog **, const char *path);
+// A region of this process alone, for tests, tools and replay. `seed` 0: random.
+CHECKED enum status catalog_open_private(struct catalog **, uint64_t seed);
+void catalog_close(struct catalog *); // NULL is fine; the file stays
+
+const struct catalog_header *catalog_header(const struct catalog *);
+uint64_t catalog_seed(const struct catalog *);
+struct policy catalog_policy(const struct catalog *); // any thread
+void catalog_set_policy(struct catalog *, struct policy);
+void catalog_set_ready(struct catalog *); // writer
+bool catalog_is_ready(const struct catalog *);
+// True when the file behind `path` is no longer the one that is mapped (a new format replaced it).
+bool catalog_was_replaced(const struct catalog *, const char *path);
+
+// The image of the longest apex that is a suffix of the name, or NULL. Any thread; valid until the
+// caller's next quiescent point.
+const struct image *catalog_find(const struct catalog *, const struct folded_name *);
+// The same for the longest apex of at most `max_labels` labels: the parent side of a cut (DS).
+const struct image *catalog_find_above(const struct catalog *, const struct folded_name *, unsigned max_labels);
+// The image of exactly this apex (folded or not), or NULL.
+const struct image *catalog_zone(const struct catalog *, const uint8_t *apex);
+void catalog_prefetch(const struct catalog *, const struct folded_name *);
+// Every image, in no order. Writer's thread, or any thread between quiescent points.
+void catalog_each(const struct catalog *, void (*visit)(void *ctx, const struct image *), void *ctx);
+
+// Writer only from here on.
+// Room for an image of `bytes`, aligned to 64, zeroed. ST_NO_SPACE: the file system is full.
+CHECKED enum status catalog_reserve(struct catalog *, uint64_t bytes, void **room);
+void catalog_cancel(struct catalog *, void *room);
+// Makes the image in `room` the one for its apex. What it replaces is retired with the epoch set last.
+CHECKED enum status catalog_publish(struct catalog *, void *room);
+// ST_NOT_FOUND: no such zone.
+CHECKED enum status catalog_withdraw(struct catalog *, const uint8_t *apex);
+// Space retired from now on belongs to this epoch; epochs only grow.
+void catalog_set_epoch(struct catalog *, uint64_t epoch);
+// Every reader has passed a quiescent point since `epoch` was followed by another: free its space.
+void catalog_reclaim(struct catalog *, uint64_t epoch);
+struct catalog_usage {
+	uint64_t file_bytes, used_bytes, retired_bytes, zones;
+};
+struct catalog_usage catalog_usage(const struct catalog *);

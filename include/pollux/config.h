@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The configuration: a YAML file read into one immutable object. Every error of a file is reported in one
+// pass with file:line:column; a file with errors gives no object, so the running one goes on.
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <pollux/bounds.h>
+#include <pollux/log.h>
+#include <pollux/report.h>
+#include <pollux/status.h>
+
+// An address with its prefix length, or with a port. `family` is AF_INET or AF_INET6.
+struct ip_prefix {
+	int family;
+	uint8_t bytes[16]; // 4 used for AF_INET
+	uint8_t length;	   // of the prefix in bits
+};
+struct ip_endpoint {
+	int family;
+	uint8_t bytes[16];
+	uint16_t port;
+};
+
+struct port_config {
+	char *device; // PCI address ("0000:01:00.0") or vdev string ("net_af_packet0,iface=px0")
+	struct ip_prefix *addresses; // service addresses with the prefix of their link
+	unsigned address_count;
+	struct ip_endpoint *gateways; // default routers for traffic of the kernel's stack; port is 0
+	unsigned gateway_count;
+	unsigned mtu;
+};
+
+struct zone_config {
+	uint8_t *apex; // wire, folded
+	char *file;
+};
+
+struct config {
+	char *path;	      // the file it was read from
+	char *name;	      // of this instance: keeps the regions and sockets of two instances apart
+	char *runtime_dir;    // sockets and pid files
+	char *shared_memory;  // directory for regions, "auto": see shm_directory()
+	char *control_socket; // default: RUNTIME_DIR/control.sock
+
+	unsigned *lcores; // one worker each
+	unsigned lcore_count;
+	unsigned main_lcore;
+	unsigned mbufs;
+	char *hugepages;      // "auto", "on", "off"
+	unsigned idle_sleep_us; // 0: poll without pause
+	unsigned service_port;
+
+	struct port_config *ports;
+	unsigned port_count;
+
+	struct zone_config *zones;
+	unsigned zone_count;
+	char *zone_list; // file of "origin<TAB>path" lines, or NULL
+
+	struct ip_endpoint *forwarders; // empty: no forwarding
+	unsigned forwarder_count;
+	char *forward_via;	    // "ports": by way of the TAP; "management": by the host's own interfaces
+	unsigned forward_timeout_ms; // one try
+	unsigned forward_deadline_ms; // one question
+	unsigned forward_max_open;  // questions waiting at once
+
+	unsigned udp_size; // ceiling of UDP answers
+	bool any_full;
+
+	unsigned tcp_max_clients, tcp_max_per_client;
+	unsigned tcp_idle_ms;
+	unsigned tcp_max_pipelined; // questions of one connection being worked on
+
+	enum log_level log_level;
+	enum log_target log_target;
+};
+
+// ST_OK and *config (free with config_free), or the first status that made it fail, every error reported.
+// Paths that do not start with "/" are taken from the directory of the file.
+CHECKED enum status config_read(struct config **config, const char *path, struct report *);
+// The same from memory; `name` stands for the file in messages.
+CHECKED enum status config_read_text(struct config **config, const char *text, size_t bytes, const char *name,
+	struct report *);
+void config_free(struct config *); // NULL is fine
+
+// The effective configuration, defaults included, as YAML that reads back to the same.
+void config_print(const struct config *, FILE *);
+
+// When a changed option takes effect.
+enum config_effect { ON_RELOAD, ON_RESTART };
+struct option_info {
+	const char *key, *kind, *default_text, *unit, *help;
+	int64_t min, max;
+	enum config_effect effect;
+};
+extern const struct option_info option_info[];
+extern const unsigned option_count;
+// Keys whose values differ and that a reload cannot change; calls `visit` for each.
+void config_needs_restart(const struct config *running, const struct config *fresh,
+	void (*visit)(void *ctx, const char *key), void *ctx);
+
+// The zones of the zone list, appended to those of the configuration: lines of "origin<TAB>path", # starts a comment. A bad line is
+// reported with file:line and skipped. The result belongs to the caller (zone_configs_free).
+CHECKED enum status zone_list_read(const char *path, struct zone_config **zones, unsigned *count, struct report *);
+void zone_configs_free(struct zone_config *zones, unsigned count);

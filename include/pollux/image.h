@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One compiled zone: what control writes and everybody else only reads. Offsets, no pointers, so that
+// it may be mapped anywhere, saved, and compared byte for byte. A *_ref counts 8-octet units from the
+// start of the image; 0 is "none". Multi-octet numbers are in host order, DNS data is wire.
+//
+// Names -> nodes by a hash table of cache-line buckets; a node holds its name and its RRsets; an RRset
+// is its answer section ready to copy. Names below a zone cut are not in the table: addresses found
+// there hang on the cut as glue.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pollux/name.h>
+#include <pollux/status.h>
+
+#define IMAGE_MAGIC 0x5a584c50u // "PLXZ"
+#define IMAGE_FORMAT 1u
+
+struct image {
+	uint32_t magic, format;
+	uint64_t bytes;		// the whole image, a multiple of 64
+	uint64_t hash_seed;	// of every name hash in it
+	uint64_t source_stamp;	// what it was made from: paths, sizes and times of the zone file and its includes
+	uint64_t loaded_at_s;	// seconds since 1970
+	uint32_t serial;	// of the SOA
+	uint32_t records;	// RRs taken from the file
+	uint32_t names;		// nodes in the table
+	uint32_t bucket_count;	// any number; see image_bucket()
+	uint32_t buckets_ref;
+	uint32_t apex_ref;	// node of the apex
+	uint32_t negative_ref;	// struct rrset: the SOA with TTL = min(TTL, MINIMUM), RFC 2308 3
+	uint32_t source_ref;	// NUL-ended paths of the zone file and its includes, then an empty one
+	uint64_t depths;	// bit d: a name of depth d exists (bit 63: depth 63 or more)
+	uint8_t apex_labels, apex_bytes;
+	uint8_t is_signed;	// the apex has a DNSKEY
+	uint8_t unused[5];
+	uint8_t apex[NAME_MAX_BYTES + 1]; // folded
+};
+
+// Eight slots in one cache line. A tag is the low half of the name hash, never 0; 0 is a free slot. A
+// name whose bucket is full goes to the next one, so a search ends at the first free slot.
+struct image_bucket {
+	uint32_t tag[8];
+	uint32_t node_ref[8];
+};
+
+enum node_flags {
+	NODE_CUT = 1 << 0,   // a delegation: NS here, not at the apex (RFC 1034 4.2)
+	NODE_CNAME = 1 << 1,
+	NODE_DNAME = 1 << 2, // RFC 6672
+	NODE_APEX = 1 << 3,
+};
+
+struct node {
+	uint8_t name_bytes, labels;
+	uint16_t flags;
+	uint16_t rrset_count;	// 0: an empty non-terminal (RFC 4592 2.2.2)
+	uint16_t unused;
+	uint32_t wildcard_ref;	// the node "*" below this one, RFC 4592 2.1.1
+	uint32_t rrsets_ref;	// struct rrset[rrset_count], ordered by type
+	uint8_t name[];		// folded, padded with zeros to 8 octets
+};
+
+// The RRs of one owner and type as they go out. Each starts with the two octets c0 0c, a pointer to the
+// question's name. `bytes` of RRs are followed by `sig_bytes` of their RRSIGs (RFC 4034), written alike.
+// Fixups: where a pointer stands that cannot be final at compile time.
+struct rrset {
+	uint16_t type;
+	uint16_t count;		// RRs
+	uint16_t sig_count;
+	uint16_t fixup_count;
+	uint16_t additional_count;
+	uint16_t sum;		// one's complement sum of the RRs as big-endian words from an even offset
+	uint32_t bytes;
+	uint32_t sig_bytes;
+	uint32_t data_ref;	// RRs, RRSIGs
+	uint32_t fixups_ref;	// uint32_t[fixup_count]
+	uint32_t additional_ref; // struct additional[additional_count]
+};
+
+// A fixup is offset << 1 | FIXUP_x: add the position of that thing in the message to the pointer at
+// that offset of the data.
+enum fixup {
+	FIXUP_APEX = 0, // the zone's apex, whose name every in-zone question ends with
+	FIXUP_SELF = 1, // the first octet of this data
+};
+
+// Addresses worth adding for a name in the RDATA (RFC 1034 4.3.2 step 6).
+struct additional {
+	uint32_t node_ref;	// its A and AAAA RRsets; a glue node is not in the hash table
+	uint16_t name_at;	// offset in the data of the name, for the owner's pointer
+	uint16_t required;	// in-domain glue: without it the referral is useless, RFC 9471 3.1
+};
+
+static inline const void *image_at(const struct image *image, uint32_t ref)
+{
+	return (const uint8_t *)image + (uint64_t)ref * 8;
+}
+
+static inline uint32_t image_tag(uint64_t hash)
+{
+	return (uint32_t)hash | 1u;
+}
+
+static inline uint32_t image_bucket_index(const struct image *image, uint64_t hash)
+{
+	return (uint32_t)((hash >> 32) * image->bucket_count >> 32);
+}
+
+// Two look-ahead steps for a burst: first the bucket's line, one pass later the node's.
+static inline void image_prefetch(const struct image *image, uint64_t hash)
+{
+	const struct image_bucket *buckets = image_at(image, image->buckets_ref);
+	__builtin_prefetch(&buckets[image_bucket_index(image, hash)]);
+}
+// The first node whose tag fits, fetched but not yet compared; NULL when there is surely none.
+const struct node *image_prefetch_node(const struct image *, uint64_t hash);
+
+// The node of the suffix of `depth` labels, or NULL.
+const struct node *image_find(const struct image *, const struct folded_name *, unsigned depth);
+
+enum image_match {
+	IMAGE_EXACT,	  // node: the name itself, perhaps without RRsets
+	IMAGE_WILDCARD,	  // node: "*" below the closest encloser
+	IMAGE_DELEGATION, // node: the cut at or above the name
+	IMAGE_DNAME,	  // node: owner of the DNAME above the name
+	IMAGE_NO_NAME,	  // node: the closest encloser
+};
+struct image_hit {
+	enum image_match match;
+	const struct node *node;
+	const struct node *encloser; // the closest encloser; for IMAGE_EXACT the node
+};
+// RFC 1034 4.3.2 step 3 for a name at or below the apex.
+struct image_hit image_lookup(const struct image *, const struct folded_name *);
+
+// The RRset of that type at the node, or NULL.
+const struct rrset *node_rrset(const struct image *, const struct node *, uint16_t type);
+
+// Every offset inside, every count true, every name well-formed, the apex there: checked once when an
+// image is taken over, after which readers trust it. `bytes` is what may be read at `image`.
+CHECKED enum status image_check(const void *image, size_t bytes);
