@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <pollux/bytes.h>
+#include <pollux/query.h>
+#include <pollux/rrtype.h>
+
+// A name anywhere in a message: skipped, not followed, so that no pointer can loop.
+static void skip_name(struct reader *r)
+{
+	for (;;) {
+		uint8_t length = read_u8(r);
+		if (r->failed || length == 0)
+			return;
+		if (length >= 0xc0) { // a pointer ends the name, RFC 1035 4.1.4
+			read_u8(r);
+			return;
+		}
+		if (length > LABEL_MAX_BYTES)
+			r->failed = true;
+		read_bytes(r, length);
+	}
+}
+
+// RFC 6891 6.1.2: CLASS is the UDP size, TTL holds extended rcode, version and flags.
+static bool read_opt(struct query *q, struct reader *r, bool root_owner)
+{
+	uint16_t size = read_be16(r);
+	read_u8(r); // the extended rcode means nothing in a query
+	q->edns_version = read_u8(r);
+	q->dnssec_ok = read_be16(r) & 0x8000; // RFC 3225 3
+	struct reader options = { 0 };
+	uint16_t option_bytes = read_be16(r);
+	const uint8_t *at = read_bytes(r, option_bytes);
+	if (!at || q->edns || !root_owner) // two of them, or another owner: RFC 6891 6.1.1, 6.1.2
+		return false;
+	options = reader_of(at, option_bytes);
+	while (!options.failed && reader_left(&options)) {
+		read_be16(&options);
+		read_bytes(&options, read_be16(&options));
+	}
+	q->edns = true;
+	// RFC 6891 6.2.3: values below 512 are treated as 512.
+	q->udp_size = size < DNS_UDP_PLAIN_BYTES ? DNS_UDP_PLAIN_BYTES : size;
+	return !options.failed;
+}
+
+static bool read_records(struct query *q, struct reader *r, unsigned count, bool additional)
+{
+	while (count--) {
+		const uint8_t *owner = r->at;
+		skip_name(r);
+		bool root_owner = !r->failed && r->at == owner + 1;
+		uint16_t type = read_be16(r);
+		if (type == TYPE_OPT && !r->failed) {
+			if (!additional || !read_opt(q, r, root_owner))
+				return false;
+			continue;
+		}
+		read_bytes(r, 2 + 4);
+		read_bytes(r, read_be16(r));
+		if (r->failed)
+			return false;
+	}
+	return true;
+}
+
+static bool read_question(struct query *q, struct reader *r, uint64_t seed)
+{
+	const uint8_t *name = r->at;
+	unsigned bytes = name_length(name, reader_left(r));
+	if (!bytes || reader_left(r) < bytes + 4)
+		return false;
+	r->at += bytes;
+	q->type = read_be16(r);
+	q->class = read_be16(r);
+	q->question_bytes = (uint16_t)(bytes + 4);
+	name_prepare(&q->name, name, bytes, seed);
+	return true;
+}
+
+enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed, enum rcode *rcode)
+{
+	*rcode = RCODE_NOERROR;
+	if (bytes < DNS_HEADER_BYTES)
+		return QUERY_SHORT;
+	q->wire = wire;
+	q->bytes = (uint16_t)(bytes > DNS_MAX_BYTES ? DNS_MAX_BYTES : bytes);
+	q->id = load_be16(wire);
+	q->flags = load_be16(wire + 2);
+	q->type = q->class = 0;
+	q->question_bytes = 0;
+	q->udp_size = DNS_UDP_PLAIN_BYTES;
+	q->edns_version = 0;
+	q->edns = q->dnssec_ok = false;
+	if (q->flags & FLAG_QR)
+		return QUERY_IS_RESPONSE;
+
+	unsigned questions = load_be16(wire + 4), answers = load_be16(wire + 6);
+	unsigned authorities = load_be16(wire + 8), additionals = load_be16(wire + 10);
+	struct reader r = reader_of(wire, q->bytes);
+	r.at += DNS_HEADER_BYTES;
+
+	*rcode = RCODE_FORMERR;
+	if (questions == 1 && !read_question(q, &r, seed))
+		return QUERY_ERROR;
+	if (q->flags & FLAG_OPCODE) { // every opcode but QUERY, whatever its sections hold
+		*rcode = RCODE_NOTIMP;
+		return QUERY_ERROR;
+	}
+	if (questions == 0) {
+		*rcode = RCODE_REFUSED;
+		return QUERY_ERROR;
+	}
+	if (questions > 1) // RFC 9619 3
+		return QUERY_ERROR;
+	if (!read_records(q, &r, answers + authorities, false) || !read_records(q, &r, additionals, true)) {
+		q->edns = false; // an OPT we could not read gets none back
+		return QUERY_ERROR;
+	}
+	if (q->edns && q->edns_version > 0) { // RFC 6891 6.1.3
+		*rcode = RCODE_BADVERS;
+		return QUERY_ERROR;
+	}
+	*rcode = RCODE_NOERROR;
+	return QUERY_VALID;
+}
