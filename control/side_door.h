@@ -22,7 +22,8 @@ typedef void side_door_handler(void *ctx, const struct msg *msg, const uint8_t *
 struct side_door *side_door_new(struct event_base *, const struct config *, const char *shared_directory);
 void side_door_free(struct side_door *);
 void side_door_on(struct side_door *, enum msg_type, side_door_handler *, void *ctx);
-// Called each time a dataplane was found, with its stats region (port MACs, worker count).
+// Called each time a dataplane was found or its ports have changed, with its stats region (port MACs); at once
+// when one is there already. Counts: side_door_workers(), side_door_ports().
 void side_door_on_attach(struct side_door *, void (*attached)(void *ctx, const struct stats *), void *ctx);
 
 // The answer to a MISS. `miss` and its first `miss->dns_at` octets of frame are what came up, kept by the
@@ -34,6 +35,9 @@ enum status side_door_frame(struct side_door *, unsigned port, const uint8_t *fr
 
 bool side_door_is_attached(const struct side_door *); // a living dataplane
 const struct stats *side_door_stats(const struct side_door *); // NULL: never attached
+// How many blocks of the stats region may be read: checked against its size, unlike the counts inside it.
+unsigned side_door_workers(const struct side_door *);
+unsigned side_door_ports(const struct side_door *);
 
 // What this end counts, for `polluxctl stats`.
 struct side_door_counters {
