@@ -45,7 +45,8 @@ struct directory {
 	uint64_t slot_mask;	// slots - 1, slots a power of two
 	_Atomic uint64_t depths[2]; // bit d: an apex of depth d may exist
 	_Atomic uint64_t zones;	// in use
-	uint64_t unused[3];
+	uint64_t removed;	// slots of zones withdrawn; the next directory is without them
+	uint64_t unused[2];
 	_Atomic uint64_t slot[];
 };
 

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "arena.h"
+
+#define FIRST_BLOCK_BYTES 4096u // 13,000 small zones are as common as one large
+#define LAST_BLOCK_BYTES (1024u * 1024)
+
+struct block {
+	struct block *next;
+	size_t used, bytes;
+	uint8_t data[];
+};
+
+struct arena {
+	struct block *block;
+};
+
+static struct block *new_block(struct block *next, size_t bytes)
+{
+	struct block *block = malloc(sizeof(*block) + bytes);
+	if (block)
+		*block = (struct block){ .next = next, .bytes = bytes };
+	return block;
+}
+
+struct arena *arena_new(void)
+{
+	return calloc(1, sizeof(struct arena));
+}
+
+void arena_free(struct arena *arena)
+{
+	if (!arena)
+		return;
+	for (struct block *block = arena->block; block;) {
+		struct block *next = block->next;
+		free(block);
+		block = next;
+	}
+	free(arena);
+}
+
+void *arena_take(struct arena *arena, size_t bytes)
+{
+	bytes = (bytes + 7) & ~(size_t)7;
+	struct block *block = arena->block;
+	if (!block || block->bytes - block->used < bytes) {
+		size_t wanted = block ? block->bytes * 2 : FIRST_BLOCK_BYTES;
+		if (wanted > LAST_BLOCK_BYTES)
+			wanted = LAST_BLOCK_BYTES;
+		block = new_block(block, bytes > wanted ? bytes : wanted);
+		if (!block)
+			return NULL;
+		arena->block = block;
+	}
+	void *room = block->data + block->used;
+	block->used += bytes;
+	return room;
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <stdlib.h>
+#include <string.h>
+
+#include <pollux/name.h>
+#include <pollux/rrtype.h>
+
+#include "arena.h"
+#include "builder.h"
+
+#define FIRST_NAMES 16
+#define NOT_FOUND UINT32_MAX
+
+static enum status grow_table(struct zone_builder *builder)
+{
+	uint32_t slots = builder->table ? (builder->table_mask + 1) * 2 : FIRST_NAMES * 2;
+	uint32_t *table = calloc(slots, sizeof(*table));
+	if (!table)
+		return ST_NO_MEMORY;
+	free(builder->table);
+	builder->table = table;
+	builder->table_mask = slots - 1;
+	for (uint32_t i = 0; i < builder->name_count; i++) {
+		uint32_t at = (uint32_t)builder->names[i].hash & builder->table_mask;
+		while (table[at])
+			at = (at + 1) & builder->table_mask;
+		table[at] = i + 1;
+	}
+	return ST_OK;
+}
+
+static uint32_t find(const struct zone_builder *builder, const struct folded_name *name, unsigned depth)
+{
+	uint64_t hash = name->hash[depth];
+	unsigned start = name->label_at[depth], bytes = name->bytes - start;
+	for (uint32_t at = (uint32_t)hash & builder->table_mask;; at = (at + 1) & builder->table_mask) {
+		uint32_t slot = builder->table[at];
+		if (!slot)
+			return NOT_FOUND;
+		const struct draft_name *known = &builder->names[slot - 1];
+		if (known->hash == hash && known->bytes == bytes &&
+			memcmp(known->name, name->wire + start, bytes) == 0)
+			return slot - 1;
+	}
+}
+
+// Adds the suffix of `depth` labels; its parent is there already.
+static uint32_t add_name(struct zone_builder *builder, const struct folded_name *name, unsigned depth, uint32_t parent)
+{
+	if (builder->name_count == builder->name_room) {
+		uint32_t room = builder->name_room ? builder->name_room * 2 : FIRST_NAMES;
+		struct draft_name *names = reallocarray(builder->names, room, sizeof(*names));
+		if (!names)
+			return NOT_FOUND;
+		builder->names = names;
+		builder->name_room = room;
+	}
+	if ((!builder->table || (builder->name_count + 1) * 2 > builder->table_mask) && grow_table(builder) != ST_OK)
+		return NOT_FOUND;
+	unsigned start = name->label_at[depth], bytes = name->bytes - start;
+	uint8_t *copy = arena_take(builder->arena, bytes);
+	if (!copy)
+		return NOT_FOUND;
+	memcpy(copy, name->wire + start, bytes);
+	uint32_t index = builder->name_count++;
+	builder->names[index] = (struct draft_name){
+		.name = copy, .bytes = (uint8_t)bytes, .labels = (uint8_t)depth, .hash = name->hash[depth], .parent = parent,
+	};
+	if (copy[0] == 1 && copy[1] == '*' && index)
+		builder->names[parent].wildcard = index;
+	uint32_t at = (uint32_t)name->hash[depth] & builder->table_mask;
+	while (builder->table[at])
+		at = (at + 1) & builder->table_mask;
+	builder->table[at] = index + 1;
+	builder->upper_bytes += sizeof(struct node) + ((bytes + 7u) & ~7u) + sizeof(struct image_bucket) / 4;
+	return index;
+}
+
+static uint32_t intern(struct zone_builder *builder, const struct folded_name *name)
+{
+	uint32_t index = find(builder, name, name->labels);
+	if (index != NOT_FOUND)
+		return index;
+	// The ancestors down from the apex: empty non-terminals until they get records, RFC 4592 2.2.2.
+	uint32_t parent = 0;
+	for (unsigned depth = builder->names[0].labels + 1u; depth <= name->labels; depth++) {
+		index = find(builder, name, depth);
+		if (index == NOT_FOUND)
+			index = add_name(builder, name, depth, parent);
+		if (index == NOT_FOUND)
+			return NOT_FOUND;
+		parent = index;
+	}
+	return index;
+}
+
+struct zone_builder *zone_builder_new(const uint8_t *apex, uint64_t hash_seed)
+{
+	struct zone_builder *builder = calloc(1, sizeof(*builder));
+	if (!builder)
+		return NULL;
+	builder->seed = hash_seed;
+	builder->upper_bytes = sizeof(struct image) + 1024;
+	builder->arena = arena_new();
+	struct folded_name name;
+	name_prepare(&name, apex, name_length(apex, NAME_MAX_BYTES), hash_seed);
+	if (!builder->arena || add_name(builder, &name, name.labels, 0) == NOT_FOUND) {
+		zone_builder_free(builder);
+		return NULL;
+	}
+	builder->names[0].flags = NODE_APEX;
+	return builder;
+}
+
+void zone_builder_free(struct zone_builder *builder)
+{
+	if (!builder)
+		return;
+	for (unsigned i = 0; i < builder->file_count; i++)
+		free(builder->files[i]);
+	free(builder->files);
+	free(builder->table);
+	free(builder->names);
+	arena_free(builder->arena);
+	free(builder);
+}
+
+void zone_builder_set_report(struct zone_builder *builder, struct report *report)
+{
+	builder->report = report;
+}
+
+// $INCLUDE alternates between few files: the one seen last is looked at first.
+static int file_index(struct zone_builder *builder, const char *file)
+{
+	for (unsigned i = builder->file_count; i-- > 0;) {
+		if (strcmp(builder->files[i], file) == 0)
+			return (int)i;
+	}
+	if (builder->file_count == UINT16_MAX)
+		return UINT16_MAX - 1;
+	char **files = reallocarray(builder->files, builder->file_count + 1, sizeof(*files));
+	if (!files)
+		return -1;
+	builder->files = files;
+	files[builder->file_count] = strdup(file);
+	return files[builder->file_count] ? (int)builder->file_count++ : -1;
+}
+
+static uint32_t owner_index(struct zone_builder *builder, const uint8_t *owner)
+{
+	unsigned bytes = name_length(owner, NAME_MAX_BYTES);
+	const struct draft_name *last = &builder->names[builder->last];
+	if (last->bytes == bytes) {
+		unsigned i = 0;
+		while (i < bytes && fold_byte(owner[i]) == last->name[i])
+			i++;
+		if (i == bytes)
+			return builder->last;
+	}
+	struct folded_name name;
+	name_prepare(&name, owner, bytes, builder->seed);
+	return intern(builder, &name);
+}
+
+enum status zone_builder_add(void *ctx, const struct record *record)
+{
+	struct zone_builder *builder = ctx;
+	if (!name_is_under(record->owner, builder->names[0].name)) {
+		if (builder->report) {
+			char text[NAME_TEXT_BYTES];
+			report_at(builder->report, SEVERITY_WARNING, record->file, record->line, 1,
+				"%s is outside the zone: ignored", name_to_text(text, record->owner));
+		}
+		return ST_OK;
+	}
+	uint32_t index = owner_index(builder, record->owner);
+	int file = file_index(builder, record->file);
+	struct draft_record *draft = arena_take(builder->arena, sizeof(*draft) + record->rdata_bytes);
+	if (index == NOT_FOUND || file < 0 || !draft)
+		return ST_NO_MEMORY;
+	*draft = (struct draft_record){ .ttl = record->ttl, .line = record->line, .type = record->type,
+		.rdata_bytes = record->rdata_bytes, .file = (uint16_t)file };
+	memcpy(draft->rdata, record->rdata, record->rdata_bytes);
+	struct draft_name *name = &builder->names[index];
+	if (name->last)
+		name->last->next = draft;
+	else
+		name->first = draft;
+	name->last = draft;
+	builder->last = index;
+	builder->record_count++;
+	// Head and RDATA, a row of its own at worst, padding, two pointers' fixups, an additional entry.
+	builder->upper_bytes += sizeof(struct rrset) + 12u + record->rdata_bytes + 16 + 8 + sizeof(struct additional);
+	return ST_OK;
+}
+
+uint32_t builder_find(const struct zone_builder *builder, const uint8_t *name)
+{
+	struct folded_name folded;
+	name_prepare(&folded, name, name_length(name, NAME_MAX_BYTES), builder->seed);
+	return find(builder, &folded, folded.labels);
+}
+
+uint32_t builder_encloser(const struct zone_builder *builder, const uint8_t *name)
+{
+	struct folded_name folded;
+	name_prepare(&folded, name, name_length(name, NAME_MAX_BYTES), builder->seed);
+	for (unsigned depth = folded.labels; depth > builder->names[0].labels; depth--) {
+		uint32_t index = find(builder, &folded, depth);
+		if (index != NOT_FOUND)
+			return index;
+	}
+	return 0;
+}
+
+const struct draft_record *draft_first(const struct draft_name *name, uint16_t type)
+{
+	for (const struct draft_record *record = name->first; record; record = record->next) {
+		if (record->type == type && !record->ignored)
+			return record;
+	}
+	return NULL;
+}
+
+const char *builder_file(const struct zone_builder *builder, const struct draft_record *record)
+{
+	return builder->files[record->file];
+}
+
+int additional_name_at(uint16_t type)
+{
+	switch (type) {
+	case TYPE_NS:
+		return 0;
+	case TYPE_MX:
+		return 2;
+	case TYPE_SRV:
+		return 6;
+	case 64: // SVCB
+	case 65: // HTTPS
+	case 36: // KX
+	case 18: // AFSDB
+		return 2;
+	default:
+		return -1;
+	}
+}

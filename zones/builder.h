@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A zone on its way from records to an image: names as a tree over an array, records in file order below
+// their name. builder.c collects, check.c judges, compile.c writes.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <pollux/image.h>
+#include <pollux/zonefile.h>
+
+#define DRAFT_TYPES_MAX 256    // RRsets at one name
+#define DRAFT_RECORDS_MAX 32767 // records in one RRset
+
+struct draft_record {
+	struct draft_record *next; // of the same owner
+	uint32_t ttl;
+	uint32_t line;
+	uint16_t type;
+	uint16_t rdata_bytes;
+	uint16_t file; // index in files
+	bool ignored;  // occluded, or twice the same
+	uint8_t rdata[];
+};
+
+struct draft_name {
+	const uint8_t *name; // folded
+	uint64_t hash;
+	struct draft_record *first, *last;
+	uint32_t parent;   // index; a parent always comes before its children
+	uint32_t wildcard; // index of "*" below, 0: none (the apex is 0 and never a wildcard)
+	uint32_t node_ref; // where compile.c put it
+	uint32_t glue_ref; // and its addresses as glue
+	uint8_t bytes, labels;
+	uint8_t flags;	   // enum node_flags
+	bool occluded;	   // below a cut or a DNAME
+	bool is_glue;	   // some NS RRset needs its addresses
+};
+
+struct zone_builder {
+	struct arena *arena;
+	struct report *report;
+	uint64_t seed;
+	struct draft_name *names; // names[0] is the apex
+	uint32_t name_count, name_room;
+	uint32_t *table; // open addressing, index + 1
+	uint32_t table_mask;
+	uint32_t last; // owner of the record before: most records follow one of the same owner
+	char **files;
+	unsigned file_count;
+	uint64_t record_count;
+	uint64_t upper_bytes; // no image of this zone is larger
+};
+
+// Index of the name, or UINT32_MAX. `name` need not be folded.
+uint32_t builder_find(const struct zone_builder *, const uint8_t *name);
+// The deepest existing ancestor of a name that is not there.
+uint32_t builder_encloser(const struct zone_builder *, const uint8_t *name);
+// First record of that type that counts, or NULL.
+const struct draft_record *draft_first(const struct draft_name *, uint16_t type);
+const char *builder_file(const struct zone_builder *, const struct draft_record *);
+
+static inline bool draft_is_address(uint16_t type)
+{
+	return type == 1 || type == 28;
+}
+
+// The type an RRSIG covers, else the record's own: RRSIGs lie beside what they sign.
+static inline uint16_t draft_rrset_type(const struct draft_record *record)
+{
+	return record->type == 46 && record->rdata_bytes >= 2 ?
+		(uint16_t)(record->rdata[0] << 8 | record->rdata[1]) : record->type;
+}
+
+// Offset in the RDATA of the name whose addresses belong in the additional section (RFC 1035 3.3,
+// RFC 2782, RFC 9460 4.1), or -1.
+int additional_name_at(uint16_t type);

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A checked zone -> its image. What can be thought once is thought here: which names exist, where cuts and
+// wildcards are, how each RRset looks on the wire, which addresses go with it.
+#include <string.h>
+
+#include <pollux/bytes.h>
+#include <pollux/name.h>
+#include <pollux/rrtype.h>
+
+#include "builder.h"
+
+#define NOT_FOUND UINT32_MAX
+#define SLOTS_PER_BUCKET 5		// of 8: few names then lie one bucket further
+#define POINTER 0xc000u			// RFC 1035 4.1.4
+#define SELF_TARGETS_MAX 32		// names of one RRset that later ones may point to
+#define SELF_TARGET_AT_MAX 0x2000u
+
+// Writes one image from left to right.
+struct press {
+	struct zone_builder *b;
+	struct image *image;
+	uint8_t *at;
+};
+
+// Names inside one RRset's data, for pointers from later ones.
+struct targets {
+	unsigned count;
+	struct { const uint8_t *name; uint32_t at; } target[SELF_TARGETS_MAX];
+};
+
+static uint32_t ref_of(const struct press *p, const void *at)
+{
+	return (uint32_t)((uint64_t)((const uint8_t *)at - (const uint8_t *)p->image) / 8);
+}
+
+static void align(struct press *p, uint64_t to)
+{
+	uint64_t used = (uint64_t)(p->at - (uint8_t *)p->image);
+	p->at += (to - used % to) % to;
+}
+
+static uint32_t bucket_count(uint64_t names)
+{
+	return (uint32_t)(names / SLOTS_PER_BUCKET + 1);
+}
+
+uint64_t zone_builder_image_bytes(const struct zone_builder *b, const struct zonefile_source *source)
+{
+	return (b->upper_bytes + (source ? source->bytes : 0) + 64 + 63) & ~UINT64_C(63);
+}
+
+static bool target_like(const struct targets *targets, const uint8_t *name, uint32_t *at)
+{
+	for (unsigned i = 0; i < targets->count; i++) {
+		if (name_equal(targets->target[i].name, name)) {
+			*at = targets->target[i].at;
+			return true;
+		}
+	}
+	return false;
+}
+
+// A name in compressible RDATA: labels, then a pointer to the apex in the question or to an earlier name
+// of this RRset.
+static void put_name(struct press *p, const uint8_t *start, const uint8_t *name, struct targets *targets,
+	struct rrset *rrset)
+{
+	uint32_t *fixup = (uint32_t *)image_at(p->image, rrset->fixups_ref);
+	const struct draft_name *apex = &p->b->names[0];
+	for (;; name += *name + 1u) {
+		uint32_t at = (uint32_t)(p->at - start), target;
+		bool is_apex = *name && name_equal(name, apex->name);
+		if (*name && (is_apex || target_like(targets, name, &target))) {
+			store_be16(p->at, (uint16_t)(is_apex ? POINTER : POINTER | target));
+			fixup[rrset->fixup_count++] = at << 1 | (is_apex ? FIXUP_APEX : FIXUP_SELF);
+			p->at += 2;
+			return;
+		}
+		if (*name && at < SELF_TARGET_AT_MAX && targets->count < SELF_TARGETS_MAX) {
+			targets->target[targets->count].name = name;
+			targets->target[targets->count++].at = at;
+		}
+		memcpy(p->at, name, *name + 1u);
+		p->at += *name + 1u;
+		if (!*name)
+			return;
+	}
+}
+
+struct rdata_press {
+	struct press *p;
+	const uint8_t *start; // of the RRset's data
+	const struct draft_record *record;
+	unsigned done; // octets of RDATA written so far
+	struct targets *targets;
+	struct rrset *rrset;
+};
+
+static void put_rdata_name(void *ctx, unsigned at, bool compressible)
+{
+	struct rdata_press *r = ctx;
+	if (!compressible)
+		return;
+	memcpy(r->p->at, r->record->rdata + r->done, at - r->done);
+	r->p->at += at - r->done;
+	const uint8_t *name = r->record->rdata + at;
+	put_name(r->p, r->start, name, r->targets, r->rrset);
+	r->done = at + name_length(name, NAME_MAX_BYTES);
+}
+
+// c0 0c, type, class IN, TTL, RDLENGTH, RDATA.
+static void put_record(struct press *p, const uint8_t *start, const struct draft_record *record, uint32_t ttl,
+	struct targets *targets, struct rrset *rrset)
+{
+	store_be16(p->at, POINTER | DNS_HEADER_BYTES);
+	store_be16(p->at + 2, record->type);
+	store_be16(p->at + 4, 1);
+	store_be32(p->at + 6, ttl);
+	uint8_t *length_at = p->at + 10;
+	p->at += 12;
+	struct rdata_press r = { p, start, record, 0, targets, rrset };
+	rdata_names(record->type, record->rdata, record->rdata_bytes, put_rdata_name, &r);
+	memcpy(p->at, record->rdata + r.done, record->rdata_bytes - r.done);
+	p->at += record->rdata_bytes - r.done;
+	store_be16(length_at, (uint16_t)(p->at - length_at - 2));
+}
+
+// RFC 1071, from an even offset.
+static uint16_t ones_sum(const uint8_t *at, uint32_t bytes)
+{
+	uint64_t sum = 0;
+	for (; bytes > 1; bytes -= 2, at += 2)
+		sum += load_be16(at);
+	if (bytes)
+		sum += (uint64_t)*at << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+// The addresses that go with the RRset. The index of the name stands in node_ref until every node has its
+// place; see settle_additionals().
+static void put_additionals(struct press *p, struct rrset *rrset, const struct draft_name *owner, const uint8_t *start)
+{
+	int name_at = additional_name_at(rrset->type);
+	if (name_at < 0)
+		return;
+	align(p, 8);
+	struct additional *list = (struct additional *)p->at;
+	const uint8_t *at = start;
+	for (const struct draft_record *r = owner->first; r; r = r->next) {
+		if (r->ignored || r->type != rrset->type)
+			continue;
+		const uint8_t *name = r->rdata + name_at;
+		uint32_t index = builder_find(p->b, name);
+		uint64_t offset = (uint64_t)(at - start) + 12 + (unsigned)name_at;
+		at += 12 + load_be16(at + 10);
+		if (index == NOT_FOUND || offset > UINT16_MAX)
+			continue;
+		const struct draft_name *target = &p->b->names[index];
+		bool hidden = target->occluded || (target->flags & NODE_CUT);
+		if (hidden ? !target->is_glue || rrset->type != TYPE_NS :
+			!draft_first(target, TYPE_A) && !draft_first(target, TYPE_AAAA))
+			continue;
+		list[rrset->additional_count++] = (struct additional){
+			.node_ref = index,
+			.name_at = (uint16_t)offset,
+			.required = (owner->flags & NODE_CUT) && name_is_under(name, owner->name),
+		};
+	}
+	if (rrset->additional_count) {
+		rrset->additional_ref = ref_of(p, list);
+		p->at += rrset->additional_count * sizeof(*list);
+	}
+}
+
+static void count_name(void *ctx, unsigned at, bool compressible)
+{
+	(void)at;
+	*(unsigned *)ctx += compressible;
+}
+
+// Fixups come before the data, in room for as many as there are names.
+static void make_room_for_fixups(struct press *p, struct rrset *rrset, const struct draft_name *owner)
+{
+	unsigned names = 0;
+	for (const struct draft_record *r = owner->first; r; r = r->next) {
+		if (!r->ignored && r->type == rrset->type)
+			rdata_names(r->type, r->rdata, r->rdata_bytes, count_name, &names);
+	}
+	if (names) {
+		rrset->fixups_ref = ref_of(p, p->at);
+		p->at += names * sizeof(uint32_t);
+		align(p, 8);
+	}
+}
+
+// The RRset `type` of `owner`; `ttl` not NULL: with that TTL (RFC 2308 3).
+static void put_rrset(struct press *p, struct rrset *rrset, const struct draft_name *owner, uint16_t type,
+	const uint32_t *ttl)
+{
+	rrset->type = type;
+	align(p, 8);
+	make_room_for_fixups(p, rrset, owner);
+	uint8_t *start = p->at;
+	struct targets targets = { 0 };
+	rrset->data_ref = ref_of(p, start);
+	for (const struct draft_record *r = owner->first; r; r = r->next) {
+		if (r->ignored || r->type != type)
+			continue;
+		put_record(p, start, r, ttl ? *ttl : r->ttl, &targets, rrset);
+		rrset->count++;
+	}
+	rrset->bytes = (uint32_t)(p->at - start);
+	rrset->sum = ones_sum(start, rrset->bytes);
+	uint8_t *signatures = p->at;
+	for (const struct draft_record *r = owner->first; r; r = r->next) {
+		if (r->ignored || r->type != TYPE_RRSIG || draft_rrset_type(r) != type)
+			continue;
+		put_record(p, start, r, ttl ? *ttl : r->ttl, &targets, rrset);
+		rrset->sig_count++;
+	}
+	rrset->sig_bytes = (uint32_t)(p->at - signatures);
+	put_additionals(p, rrset, owner, start);
+}
+
+// The RRset types of a name in rising order.
+static unsigned types_of(const struct draft_name *name, bool as_glue, uint16_t types[DRAFT_TYPES_MAX])
+{
+	unsigned count = 0;
+	for (const struct draft_record *r = name->first; r; r = r->next) {
+		bool hidden_address = draft_is_address(r->type) && (name->flags & NODE_CUT);
+		if (r->ignored || r->type == TYPE_RRSIG || (as_glue ? !draft_is_address(r->type) : hidden_address))
+			continue;
+		unsigned at = 0;
+		while (at < count && types[at] < r->type)
+			at++;
+		if (at < count && types[at] == r->type)
+			continue;
+		memmove(types + at + 1, types + at, (count - at) * sizeof(*types));
+		types[at] = r->type;
+		count++;
+	}
+	return count;
+}
+
+static uint32_t put_node(struct press *p, const struct draft_name *name, bool as_glue)
+{
+	uint16_t types[DRAFT_TYPES_MAX];
+	align(p, 8);
+	struct node *node = (struct node *)p->at;
+	node->name_bytes = name->bytes;
+	node->labels = name->labels;
+	node->flags = as_glue ? 0 : name->flags;
+	node->rrset_count = (uint16_t)types_of(name, as_glue, types);
+	memcpy(node->name, name->name, name->bytes);
+	p->at += sizeof(*node) + name->bytes;
+	align(p, 8);
+	struct rrset *rrset = (struct rrset *)p->at;
+	node->rrsets_ref = ref_of(p, rrset);
+	p->at += node->rrset_count * sizeof(*rrset);
+	for (unsigned i = 0; i < node->rrset_count; i++)
+		put_rrset(p, &rrset[i], name, types[i], NULL);
+	return ref_of(p, node);
+}
+
+static void put_in_bucket(struct image *image, uint64_t hash, uint32_t node_ref)
+{
+	struct image_bucket *buckets = (struct image_bucket *)image_at(image, image->buckets_ref);
+	for (uint32_t index = image_bucket_index(image, hash);; index = (index + 1) % image->bucket_count) {
+		for (unsigned i = 0; i < 8; i++) {
+			if (buckets[index].tag[i] == 0) {
+				buckets[index].tag[i] = image_tag(hash);
+				buckets[index].node_ref[i] = node_ref;
+				return;
+			}
+		}
+	}
+}
+
+// Until now an additional entry names its target by index; by now every target has its place.
+static void settle_additionals(struct press *p, uint32_t node_ref)
+{
+	const struct node *node = image_at(p->image, node_ref);
+	const struct rrset *rrset = image_at(p->image, node->rrsets_ref);
+	for (unsigned i = 0; i < node->rrset_count; i++) {
+		struct additional *more = (struct additional *)image_at(p->image, rrset[i].additional_ref);
+		for (unsigned k = 0; k < rrset[i].additional_count; k++) {
+			const struct draft_name *target = &p->b->names[more[k].node_ref];
+			more[k].node_ref = target->glue_ref ? target->glue_ref : target->node_ref;
+		}
+	}
+}
+
+static void put_nodes(struct press *p)
+{
+	struct image *image = p->image;
+	for (uint32_t i = 0; i < p->b->name_count; i++) {
+		struct draft_name *name = &p->b->names[i];
+		if (name->is_glue)
+			name->glue_ref = put_node(p, name, true);
+		if (name->occluded)
+			continue;
+		name->node_ref = put_node(p, name, false);
+		put_in_bucket(image, name->hash, name->node_ref);
+		image->depths |= UINT64_C(1) << (name->labels < 63 ? name->labels : 63);
+	}
+	for (uint32_t i = 0; i < p->b->name_count; i++) {
+		struct draft_name *name = &p->b->names[i];
+		if (name->occluded)
+			continue;
+		settle_additionals(p, name->node_ref);
+		if (name->wildcard && !p->b->names[name->wildcard].occluded)
+			((struct node *)image_at(image, name->node_ref))->wildcard_ref =
+				p->b->names[name->wildcard].node_ref;
+	}
+}
+
+static void put_negative(struct press *p)
+{
+	const struct draft_record *soa = draft_first(&p->b->names[0], TYPE_SOA);
+	uint32_t minimum = load_be32(soa->rdata + soa->rdata_bytes - 4);
+	uint32_t ttl = soa->ttl < minimum ? soa->ttl : minimum;
+	align(p, 8);
+	struct rrset *rrset = (struct rrset *)p->at;
+	p->at += sizeof(*rrset);
+	p->image->negative_ref = ref_of(p, rrset);
+	p->image->serial = load_be32(soa->rdata + soa->rdata_bytes - 20);
+	put_rrset(p, rrset, &p->b->names[0], TYPE_SOA, &ttl);
+}
+
+static void put_source(struct press *p, const struct zonefile_source *source)
+{
+	align(p, 8);
+	p->image->source_ref = ref_of(p, p->at);
+	if (source && source->paths) {
+		memcpy(p->at, source->paths, source->bytes);
+		p->at += source->bytes;
+	}
+	*p->at++ = '\0'; // the room is zeroed; this only counts the last path's end
+}
+
+void zone_builder_write(struct zone_builder *b, void *room, const struct zonefile_source *source, uint64_t loaded_at_s)
+{
+	struct image *image = room;
+	uint32_t names = 0;
+	for (uint32_t i = 0; i < b->name_count; i++)
+		names += !b->names[i].occluded;
+	const struct draft_name *apex = &b->names[0];
+	*image = (struct image){ .magic = IMAGE_MAGIC, .format = IMAGE_FORMAT, .hash_seed = b->seed,
+		.source_stamp = source ? source->stamp : 0, .loaded_at_s = loaded_at_s,
+		.records = (uint32_t)b->record_count, .names = names, .bucket_count = bucket_count(names),
+		.apex_labels = apex->labels, .apex_bytes = apex->bytes,
+		.is_signed = draft_first(apex, TYPE_DNSKEY) != NULL };
+	memcpy(image->apex, apex->name, apex->bytes);
+	struct press p = { .b = b, .image = image, .at = (uint8_t *)(image + 1) };
+	align(&p, CACHE_LINE_BYTES);
+	image->buckets_ref = ref_of(&p, p.at);
+	p.at += image->bucket_count * sizeof(struct image_bucket);
+	put_nodes(&p);
+	image->apex_ref = b->names[0].node_ref;
+	put_negative(&p);
+	put_source(&p, source);
+	align(&p, 64);
+	image->bytes = (uint64_t)(p.at - (uint8_t *)image);
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <pollux/bytes.h>
+#include <pollux/image.h>
+#include <pollux/rrtype.h>
+
+static bool node_is(const struct node *node, const struct folded_name *name, unsigned depth)
+{
+	unsigned at = name->label_at[depth], bytes = name->bytes - at;
+	return node->name_bytes == bytes && memcmp(node->name, name->wire + at, bytes) == 0;
+}
+
+// Goes through the slots with that tag; `name` NULL: the first one will do.
+static const struct node *search(const struct image *image, uint64_t hash, const struct folded_name *name,
+	unsigned depth)
+{
+	const struct image_bucket *buckets = image_at(image, image->buckets_ref);
+	uint32_t tag = image_tag(hash), index = image_bucket_index(image, hash);
+	for (;;) {
+		const struct image_bucket *bucket = &buckets[index];
+		for (unsigned i = 0; i < 8; i++) {
+			if (bucket->tag[i] == tag) {
+				const struct node *node = image_at(image, bucket->node_ref[i]);
+				if (!name || node_is(node, name, depth))
+					return node;
+			}
+		}
+		if (bucket->tag[7] == 0) // slots are filled from the left
+			return NULL;
+		if (++index == image->bucket_count)
+			index = 0;
+	}
+}
+
+const struct node *image_prefetch_node(const struct image *image, uint64_t hash)
+{
+	const struct node *node = search(image, hash, NULL, 0);
+	if (node) {
+		__builtin_prefetch(node);
+		__builtin_prefetch((const uint8_t *)node + CACHE_LINE_BYTES);
+	}
+	return node;
+}
+
+const struct node *image_find(const struct image *image, const struct folded_name *name, unsigned depth)
+{
+	return search(image, name->hash[depth], name, depth);
+}
+
+static bool depth_is_used(const struct image *image, unsigned depth)
+{
+	return image->depths >> (depth < 63 ? depth : 63) & 1;
+}
+
+// RFC 4592 3.3.1: the longest existing ancestor. Names below a cut are not in the table, so a cut above
+// the name is its closest encloser here.
+static const struct node *closest_encloser(const struct image *image, const struct folded_name *name)
+{
+	for (unsigned depth = name->labels - 1u; depth > image->apex_labels; depth--) {
+		const struct node *node = depth_is_used(image, depth) ? image_find(image, name, depth) : NULL;
+		if (node)
+			return node;
+	}
+	return image_at(image, image->apex_ref);
+}
+
+struct image_hit image_lookup(const struct image *image, const struct folded_name *name)
+{
+	struct image_hit hit = { .match = IMAGE_EXACT };
+	hit.node = depth_is_used(image, name->labels) ? image_find(image, name, name->labels) : NULL;
+	if (hit.node) {
+		hit.encloser = hit.node;
+		if (hit.node->flags & NODE_CUT)
+			hit.match = IMAGE_DELEGATION;
+		return hit;
+	}
+	hit.node = hit.encloser = closest_encloser(image, name);
+	if (hit.node->flags & NODE_CUT) {
+		hit.match = IMAGE_DELEGATION;
+	} else if (hit.node->flags & NODE_DNAME) {
+		hit.match = IMAGE_DNAME; // RFC 6672 3.2
+	} else if (hit.node->wildcard_ref) {
+		hit.match = IMAGE_WILDCARD;
+		hit.node = image_at(image, hit.node->wildcard_ref);
+	} else {
+		hit.match = IMAGE_NO_NAME;
+	}
+	return hit;
+}
+
+const struct rrset *node_rrset(const struct image *image, const struct node *node, uint16_t type)
+{
+	const struct rrset *rrset = image_at(image, node->rrsets_ref);
+	for (unsigned i = 0; i < node->rrset_count; i++, rrset++) {
+		if (rrset->type >= type)
+			return rrset->type == type ? rrset : NULL;
+	}
+	return NULL;
+}
+
+// --- taking an image over: nothing in it is believed ---
+
+struct checker {
+	const uint8_t *base;
+	uint64_t bytes;
+	const struct image *image;
+};
+
+// `count` things of `size` octets at a ref lie inside.
+static bool inside(const struct checker *c, uint32_t ref, uint64_t count, uint64_t size)
+{
+	uint64_t at = (uint64_t)ref * 8;
+	if (count == 0)
+		return true;
+	return at >= sizeof(struct image) && at <= c->bytes && count <= (c->bytes - at) / size;
+}
+
+// Owner pointer, type, class, TTL, RDLENGTH: whole records, exactly `bytes` and `count` of them.
+static bool records_are_sound(const uint8_t *at, uint64_t bytes, unsigned count, uint16_t type)
+{
+	while (count--) {
+		if (bytes < 12 || load_be16(at) != 0xc00c || load_be16(at + 2) != type)
+			return false;
+		uint64_t length = 12u + load_be16(at + 10);
+		if (length > bytes)
+			return false;
+		at += length;
+		bytes -= length;
+	}
+	return bytes == 0;
+}
+
+static bool node_is_sound(const struct checker *c, uint32_t ref, bool deep);
+
+static bool rrset_is_sound(const struct checker *c, const struct rrset *rrset, bool deep)
+{
+	uint64_t data = (uint64_t)rrset->bytes + rrset->sig_bytes;
+	if (!inside(c, rrset->data_ref, data, 1) || !inside(c, rrset->fixups_ref, rrset->fixup_count, 4) ||
+		!inside(c, rrset->additional_ref, rrset->additional_count, sizeof(struct additional)))
+		return false;
+	const uint8_t *wire = image_at(c->image, rrset->data_ref);
+	if (!records_are_sound(wire, rrset->bytes, rrset->count, rrset->type) ||
+		!records_are_sound(wire + rrset->bytes, rrset->sig_bytes, rrset->sig_count, TYPE_RRSIG))
+		return false;
+	const uint32_t *fixup = image_at(c->image, rrset->fixups_ref);
+	for (unsigned i = 0; i < rrset->fixup_count; i++) {
+		if ((fixup[i] >> 1) + 2 > data)
+			return false;
+	}
+	const struct additional *more = image_at(c->image, rrset->additional_ref);
+	for (unsigned i = 0; i < rrset->additional_count; i++) {
+		if (more[i].name_at >= rrset->bytes || (deep && !node_is_sound(c, more[i].node_ref, false)))
+			return false;
+	}
+	return true;
+}
+
+// `deep` also follows additional addresses, one step: their own are never followed.
+static bool node_is_sound(const struct checker *c, uint32_t ref, bool deep)
+{
+	if (!inside(c, ref, 1, sizeof(struct node)))
+		return false;
+	const struct node *node = image_at(c->image, ref);
+	if (!inside(c, ref, 1, sizeof(struct node) + node->name_bytes) ||
+		name_length(node->name, node->name_bytes) != node->name_bytes ||
+		name_labels(node->name) != node->labels ||
+		!inside(c, node->rrsets_ref, node->rrset_count, sizeof(struct rrset)))
+		return false;
+	if (node->wildcard_ref && !inside(c, node->wildcard_ref, 1, sizeof(struct node)))
+		return false;
+	const struct rrset *rrset = image_at(c->image, node->rrsets_ref);
+	for (unsigned i = 0; i < node->rrset_count; i++) {
+		if ((i && rrset[i].type <= rrset[i - 1].type) || !rrset_is_sound(c, &rrset[i], deep))
+			return false;
+	}
+	return true;
+}
+
+static bool buckets_are_sound(const struct checker *c)
+{
+	const struct image_bucket *bucket = image_at(c->image, c->image->buckets_ref);
+	uint32_t names = 0, open = 0;
+	for (uint32_t i = 0; i < c->image->bucket_count; i++, bucket++) {
+		for (unsigned slot = 0; slot < 8 && bucket->tag[slot]; slot++) {
+			if (!node_is_sound(c, bucket->node_ref[slot], true))
+				return false;
+			names++;
+		}
+		open += bucket->tag[7] == 0;
+	}
+	return open && names == c->image->names; // without an open bucket a search would not end
+}
+
+static bool paths_are_sound(const struct checker *c)
+{
+	if (!inside(c, c->image->source_ref, 1, 1))
+		return false;
+	const char *path = image_at(c->image, c->image->source_ref);
+	const char *end = (const char *)c->base + c->bytes;
+	while (path < end && *path) {
+		path = memchr(path, '\0', (size_t)(end - path));
+		if (!path)
+			return false;
+		path++;
+	}
+	return path < end;
+}
+
+enum status image_check(const void *at, size_t bytes)
+{
+	const struct image *image = at;
+	if ((uintptr_t)at % 64 || bytes < sizeof(*image) || image->magic != IMAGE_MAGIC)
+		return ST_CORRUPT;
+	if (image->format != IMAGE_FORMAT)
+		return ST_VERSION;
+	if (image->bytes > bytes || image->bytes < sizeof(*image) || image->bytes % 64)
+		return ST_CORRUPT;
+	struct checker c = { .base = at, .bytes = image->bytes, .image = image };
+	if (name_length(image->apex, sizeof(image->apex)) != image->apex_bytes ||
+		name_labels(image->apex) != image->apex_labels || !image->bucket_count ||
+		!inside(&c, image->buckets_ref, image->bucket_count, sizeof(struct image_bucket)) ||
+		!buckets_are_sound(&c) || !paths_are_sound(&c))
+		return ST_CORRUPT;
+	if (!node_is_sound(&c, image->apex_ref, true) || !inside(&c, image->negative_ref, 1, sizeof(struct rrset)))
+		return ST_CORRUPT;
+	const struct node *apex = image_at(image, image->apex_ref);
+	const struct rrset *negative = image_at(image, image->negative_ref);
+	bool sound = apex->name_bytes == image->apex_bytes && memcmp(apex->name, image->apex, image->apex_bytes) == 0 &&
+		node_rrset(image, apex, TYPE_SOA) && negative->type == TYPE_SOA && negative->count == 1 &&
+		rrset_is_sound(&c, negative, false);
+	return sound ? ST_OK : ST_CORRUPT;
+}
