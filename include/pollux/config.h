@@ -36,7 +36,8 @@ struct port_config {
 
 struct zone_config {
 	uint8_t *apex; // wire, folded
-	char *file;
+	char *file;    // absolute
+	unsigned line; // where the configuration or the zone list names it
 };
 
 struct config {
@@ -50,7 +51,7 @@ struct config {
 	unsigned lcore_count;
 	unsigned main_lcore;
 	unsigned mbufs;
-	char *hugepages;      // "auto", "on", "off"
+	char *hugepages;	// "auto", "on", "off"
 	unsigned idle_sleep_us; // 0: poll without pause
 	unsigned service_port;
 
@@ -102,8 +103,17 @@ extern const unsigned option_count;
 // Keys whose values differ and that a reload cannot change; calls `visit` for each.
 void config_needs_restart(const struct config *running, const struct config *fresh,
 	void (*visit)(void *ctx, const char *key), void *ctx);
+// All keys whose values differ, with the time at which each takes effect.
+void config_differences(const struct config *running, const struct config *fresh,
+	void (*visit)(void *ctx, const char *key, enum config_effect), void *ctx);
 
-// The zones of the zone list, appended to those of the configuration: lines of "origin<TAB>path", # starts a comment. A bad line is
-// reported with file:line and skipped. The result belongs to the caller (zone_configs_free).
+// The zones of a zone list: lines of "origin<TAB>path", # starts a comment, relative paths start at the
+// directory of the list. A bad line, or a zone named a second time, is reported with file:line:column and skipped, so
+// that the others are served: ST_OK. ST_NOT_FOUND, ST_SYSTEM: unreadable, also reported. The result belongs to the caller
+// (zone_configs_free), also when it is empty.
 CHECKED enum status zone_list_read(const char *path, struct zone_config **zones, unsigned *count, struct report *);
+// The zones of the configuration and of its zone list together. A zone named in both is reported and
+// taken from the configuration. Statuses and ownership as above; when the list is unreadable, the zones
+// of the configuration alone.
+CHECKED enum status config_zones(const struct config *, struct zone_config **zones, unsigned *count, struct report *);
 void zone_configs_free(struct zone_config *zones, unsigned count);
