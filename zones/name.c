@@ -94,7 +94,7 @@ char *name_to_text(char *to, const uint8_t *wire)
 		for (unsigned i = 1; i <= *wire; i++) {
 			uint8_t c = wire[i];
 			if (c <= ' ' || c > '~') {
-				at += sprintf(at, "\\%03u", c);
+				at += snprintf(at, 5, "\\%03u", c);
 				continue;
 			}
 			if (strchr(".\\\"();@$", c))
