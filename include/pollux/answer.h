@@ -16,7 +16,8 @@ enum transport { OVER_UDP, OVER_TCP };
 enum answer_verdict {
 	ANSWER_READY,	 // `reply` holds the message
 	ANSWER_NOT_HERE, // outside our zones, and the policy names somebody to ask: a miss
-	ANSWER_CONTINUE, // a CNAME or DNAME led out of our zones and RD asks for more: a miss
+	ANSWER_CONTINUE, // a CNAME or DNAME led out of our zones and RD asks for more: a miss; `reply` holds what
+			 // we have, whole and ready to send if nobody knows more
 };
 
 struct reply {

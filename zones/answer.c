@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// RFC 1034 4.3.2, read from top to bottom: find the zone, go down, and write what is there. The image has
+// everything ready; here it is copied, and its pointers get their final place in the message.
+#include <pollux/answer.h>
+#include <pollux/bytes.h>
+#include <pollux/rrtype.h>
+
+#define POINTER 0xc000u
+#define POINTER_MAX 0x3fffu
+#define ADDITIONALS_MAX 64 // names whose addresses are added for one RRset
+
+enum section { ANSWER, AUTHORITY, ADDITIONAL, SECTIONS };
+
+// An RRset already in the message whose names may deserve addresses.
+struct written {
+	const struct image *image;
+	const struct rrset *rrset;
+	unsigned at;
+};
+
+// The message in the making.
+struct draft {
+	const struct catalog *catalog;
+	const struct policy *policy;
+	const struct query *query;
+	struct reply *reply;
+	uint32_t at, limit; // of the sections; the OPT's room is not part of it
+	uint16_t count[SECTIONS];
+	uint16_t flags;
+	enum rcode rcode;
+	bool over_udp;
+	struct written written[CHAIN_MAX_STEPS];
+	unsigned written_count;
+};
+
+// Where the search stands: a name, where it stands in the message, the zone it is in.
+struct step {
+	const struct folded_name *name;
+	const struct image *zone;
+	unsigned name_at, apex_at;
+};
+
+uint32_t answer_limit(const struct policy *policy, const struct query *query, enum transport transport)
+{
+	if (transport == OVER_TCP)
+		return DNS_MAX_BYTES;
+	if (!query->edns || policy->udp_size < DNS_UDP_PLAIN_BYTES)
+		return DNS_UDP_PLAIN_BYTES;
+	return query->udp_size < policy->udp_size ? query->udp_size : policy->udp_size;
+}
+
+static void finish(struct draft *d)
+{
+	const struct query *q = d->query;
+	uint8_t *wire = d->reply->wire;
+	unsigned rcode = d->rcode, flags = d->flags | FLAG_QR;
+	// RFC 1035 4.1.1: opcode and RD are copied; RFC 4035 3.2.2: CD as well; RFC 6895 2.1: the rest is ours.
+	flags |= q->flags & (FLAG_OPCODE | FLAG_RD | FLAG_CD);
+	if (d->policy->has_chain)
+		flags |= FLAG_RA;
+	store_be16(wire, q->id);
+	store_be16(wire + 2, (uint16_t)(flags | (rcode & FLAG_RCODE)));
+	store_be16(wire + 4, q->question_bytes != 0);
+	store_be16(wire + 6, d->count[ANSWER]);
+	store_be16(wire + 8, d->count[AUTHORITY]);
+	store_be16(wire + 10, (uint16_t)(d->count[ADDITIONAL] + q->edns));
+	if (q->edns) { // RFC 6891 6.1.2, 6.1.3: root owner, our size, upper rcode bits, version 0, DO as asked
+		uint8_t *opt = wire + d->at;
+		opt[0] = 0;
+		store_be16(opt + 1, TYPE_OPT);
+		store_be16(opt + 3, d->policy->udp_size);
+		opt[5] = (uint8_t)(rcode >> 4);
+		opt[6] = 0;
+		store_be16(opt + 7, q->dnssec_ok ? 0x8000 : 0);
+		store_be16(opt + 9, 0);
+		d->at += OPT_BYTES;
+	}
+	d->reply->bytes = d->at;
+	d->reply->rcode = d->rcode;
+	d->reply->truncated = d->flags & FLAG_TC;
+}
+
+static void begin(struct draft *d, const struct policy *policy, const struct query *query, uint32_t limit,
+	struct reply *reply)
+{
+	d->policy = policy;
+	d->query = query;
+	d->reply = reply;
+	d->count[ANSWER] = d->count[AUTHORITY] = d->count[ADDITIONAL] = 0;
+	d->flags = 0;
+	d->rcode = RCODE_NOERROR;
+	d->written_count = 0;
+	d->at = DNS_HEADER_BYTES + query->question_bytes;
+	d->limit = (limit < reply->room ? limit : reply->room) - (query->edns ? OPT_BYTES : 0);
+	// RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet.
+	if (reply->wire != query->wire)
+		memcpy(reply->wire + DNS_HEADER_BYTES, query->wire + DNS_HEADER_BYTES, query->question_bytes);
+}
+
+void answer_error(const struct policy *policy, const struct query *query, enum rcode rcode, struct reply *reply)
+{
+	struct draft d;
+	begin(&d, policy, query, DNS_UDP_PLAIN_BYTES, reply);
+	d.rcode = rcode;
+	finish(&d);
+}
+
+// --- RRsets into the message ---
+
+static void point_owners(uint8_t *records, unsigned count, unsigned owner_at)
+{
+	for (; count; count--, records += 12 + load_be16(records + 10))
+		store_be16(records, (uint16_t)(POINTER | owner_at));
+}
+
+// Pointers get their place in this message. False: one of them would point behind the reach of a pointer.
+static bool fix_pointers(const struct image *image, const struct rrset *rrset, uint8_t *data, unsigned apex_at,
+	unsigned data_at)
+{
+	const uint32_t *fixup = image_at(image, rrset->fixups_ref);
+	for (unsigned i = 0; i < rrset->fixup_count; i++) {
+		uint8_t *pointer = data + (fixup[i] >> 1);
+		unsigned to = (load_be16(pointer) & POINTER_MAX) + (fixup[i] & FIXUP_SELF ? data_at : apex_at);
+		if (to > POINTER_MAX)
+			return false;
+		store_be16(pointer, (uint16_t)(POINTER | to));
+	}
+	return true;
+}
+
+// The name at `at` of an RRset's data, its own pointers followed. Returns its length.
+static unsigned expand_name(const struct image *image, const uint8_t *data, unsigned at, uint8_t *to)
+{
+	unsigned bytes = 0;
+	while (data[at]) {
+		if (data[at] < 0xc0) {
+			memcpy(to + bytes, data + at, data[at] + 1u);
+			bytes += data[at] + 1u;
+			at += data[at] + 1u;
+			continue;
+		}
+		unsigned target = load_be16(data + at) & POINTER_MAX;
+		if (target == 0) { // an RRset starts with a record's head, so 0 is the apex
+			memcpy(to + bytes, image->apex, image->apex_bytes);
+			return bytes + image->apex_bytes;
+		}
+		at = target;
+	}
+	to[bytes] = 0;
+	return bytes + 1;
+}
+
+// The rare long way, for RRsets that lie so far back in a TCP message that pointers no longer reach: names
+// in full. False: no room.
+static bool put_expanded(struct draft *d, const struct image *image, const struct rrset *rrset, unsigned owner_at)
+{
+	const uint8_t *data = image_at(image, rrset->data_ref);
+	const uint32_t *fixup = image_at(image, rrset->fixups_ref);
+	const uint32_t *fixup_end = fixup + rrset->fixup_count;
+	uint8_t *start = d->reply->wire + d->at;
+	struct writer w = writer_of(start, d->limit - d->at);
+	for (unsigned at = 0; at < rrset->bytes;) {
+		unsigned end = at + 12 + load_be16(data + at + 10);
+		uint8_t *record = w.at;
+		write_be16(&w, (uint16_t)(POINTER | owner_at));
+		for (at += 2; fixup < fixup_end && *fixup >> 1 < end; fixup++) {
+			uint8_t name[NAME_MAX_BYTES];
+			write_bytes(&w, data + at, (*fixup >> 1) - at);
+			write_bytes(&w, name, expand_name(image, data, *fixup >> 1, name));
+			at = (*fixup >> 1) + 2;
+		}
+		write_bytes(&w, data + at, end - at);
+		at = end;
+		if (w.failed)
+			return false;
+		store_be16(record + 10, (uint16_t)(w.at - record - 12));
+	}
+	d->at += (uint32_t)writer_bytes(&w);
+	return true;
+}
+
+// One RRset, with its RRSIGs for who set DO (RFC 4035 3.1.1). False: it does not fit, nothing was written.
+static bool put_rrset(struct draft *d, const struct step *step, const struct rrset *rrset, unsigned owner_at,
+	enum section section)
+{
+	uint32_t sig_bytes = d->query->dnssec_ok ? rrset->sig_bytes : 0;
+	uint32_t bytes = rrset->bytes + sig_bytes;
+	if (bytes > d->limit - d->at)
+		return false;
+	uint8_t *data = d->reply->wire + d->at;
+	const uint8_t *ready = image_at(step->zone, rrset->data_ref);
+	unsigned count = rrset->count + (sig_bytes ? rrset->sig_count : 0u);
+	memcpy(data, ready, bytes);
+	if (owner_at != DNS_HEADER_BYTES)
+		point_owners(data, count, owner_at);
+	if (rrset->fixup_count && !fix_pointers(step->zone, rrset, data, step->apex_at, d->at)) {
+		uint32_t before = d->at;
+		if (!put_expanded(d, step->zone, rrset, owner_at))
+			return false;
+		if (sig_bytes > d->limit - d->at) {
+			d->at = before;
+			return false;
+		}
+		memcpy(d->reply->wire + d->at, ready + rrset->bytes, sig_bytes);
+		point_owners(d->reply->wire + d->at, sig_bytes ? rrset->sig_count : 0u, owner_at);
+		d->at += sig_bytes;
+		d->count[section] = (uint16_t)(d->count[section] + count);
+		return true;
+	}
+	if (rrset->additional_count && d->written_count < CHAIN_MAX_STEPS)
+		d->written[d->written_count++] = (struct written){ step->zone, rrset, d->at };
+	d->at += bytes;
+	d->count[section] = (uint16_t)(d->count[section] + count);
+	return true;
+}
+
+// RFC 2181 9: TC when something required was left out.
+static void put_required(struct draft *d, const struct step *step, const struct rrset *rrset, unsigned owner_at,
+	enum section section)
+{
+	if (rrset && !(d->flags & FLAG_TC) && !put_rrset(d, step, rrset, owner_at, section))
+		d->flags |= FLAG_TC;
+}
+
+// --- addresses for names in the answer ---
+
+static bool is_named_before(const struct additional *more, unsigned i)
+{
+	for (unsigned k = 0; k < i; k++) {
+		if (more[k].node_ref == more[i].node_ref)
+			return true;
+	}
+	return false;
+}
+
+static bool put_addresses(struct draft *d, const struct written *w, const struct additional *more)
+{
+	const struct node *node = image_at(w->image, more->node_ref);
+	unsigned owner_at = w->at + more->name_at;
+	struct step step = { .zone = w->image };
+	if (owner_at > POINTER_MAX)
+		return false;
+	const struct rrset *a = node_rrset(w->image, node, TYPE_A);
+	const struct rrset *aaaa = node_rrset(w->image, node, TYPE_AAAA);
+	bool fits = !a || put_rrset(d, &step, a, owner_at, ADDITIONAL);
+	return (!aaaa || put_rrset(d, &step, aaaa, owner_at, ADDITIONAL)) && fits;
+}
+
+// First what a referral is useless without (RFC 9471 3.1: TC if it does not fit), then what is kind.
+static void put_additionals(struct draft *d)
+{
+	for (int required = 1; required >= 0; required--) {
+		for (unsigned i = 0; i < d->written_count; i++) {
+			const struct written *w = &d->written[i];
+			const struct additional *more = image_at(w->image, w->rrset->additional_ref);
+			unsigned count = w->rrset->additional_count;
+			for (unsigned k = 0; k < count && k < ADDITIONALS_MAX; k++) {
+				if (more[k].required != required || is_named_before(more, k))
+					continue;
+				if (!put_addresses(d, w, &more[k]) && required)
+					d->flags |= FLAG_TC;
+			}
+		}
+	}
+}
+
+// --- what was found ---
+
+static unsigned suffix_at(const struct step *step, const uint8_t *wire, unsigned labels)
+{
+	if (step->name_at == DNS_HEADER_BYTES)
+		return DNS_HEADER_BYTES + step->name->label_at[labels];
+	unsigned at = step->name_at;
+	for (unsigned skip = step->name->labels - labels;; skip--) {
+		while (wire[at] >= 0xc0)
+			at = load_be16(wire + at) & POINTER_MAX;
+		if (!skip)
+			return at;
+		at += wire[at] + 1u;
+	}
+}
+
+// RFC 2308 2, 3: the SOA says how long "no" lasts.
+static void put_negative(struct draft *d, const struct step *step)
+{
+	put_required(d, step, image_at(step->zone, step->zone->negative_ref), step->apex_at, AUTHORITY);
+}
+
+// RFC 1034 4.3.2 3b; RFC 4035 3.1.4: DS, or the NSEC that denies it.
+static void put_referral(struct draft *d, const struct step *step, const struct node *cut)
+{
+	unsigned cut_at = suffix_at(step, d->reply->wire, cut->labels);
+	if (d->count[ANSWER] == 0)
+		d->flags &= (uint16_t)~FLAG_AA;
+	put_required(d, step, node_rrset(step->zone, cut, TYPE_NS), cut_at, AUTHORITY);
+	if (!d->query->dnssec_ok)
+		return;
+	const struct rrset *ds = node_rrset(step->zone, cut, TYPE_DS);
+	put_required(d, step, ds ? ds : node_rrset(step->zone, cut, TYPE_NSEC), cut_at, AUTHORITY);
+}
+
+static void put_no_data(struct draft *d, const struct step *step, const struct image_hit *hit)
+{
+	put_negative(d, step);
+	if (d->query->dnssec_ok && hit->match == IMAGE_EXACT) // RFC 4035 3.1.3.1
+		put_required(d, step, node_rrset(step->zone, hit->node, TYPE_NSEC), step->name_at, AUTHORITY);
+}
+
+// RFC 8482: over UDP one RRset is enough of an answer to ANY.
+static void put_any(struct draft *d, const struct step *step, const struct node *node)
+{
+	const struct rrset *rrset = image_at(step->zone, node->rrsets_ref);
+	unsigned count = d->over_udp && !d->policy->any_full ? 1 : node->rrset_count;
+	for (unsigned i = 0; i < count; i++)
+		put_required(d, step, &rrset[i], step->name_at, ANSWER);
+}
+
+// RRSIGs lie beside what they cover, not in an RRset of their own.
+static bool put_signatures(struct draft *d, const struct step *step, const struct node *node)
+{
+	const struct rrset *rrset = image_at(step->zone, node->rrsets_ref);
+	bool any = false;
+	for (unsigned i = 0; i < node->rrset_count; i++) {
+		if (!rrset[i].sig_count)
+			continue;
+		any = true;
+		if (rrset[i].sig_bytes > d->limit - d->at) {
+			d->flags |= FLAG_TC;
+			break;
+		}
+		uint8_t *data = d->reply->wire + d->at;
+		memcpy(data, (const uint8_t *)image_at(step->zone, rrset[i].data_ref) + rrset[i].bytes, rrset[i].sig_bytes);
+		point_owners(data, rrset[i].sig_count, step->name_at);
+		d->at += rrset[i].sig_bytes;
+		d->count[ANSWER] = (uint16_t)(d->count[ANSWER] + rrset[i].sig_count);
+	}
+	return any;
+}
+
+// The name in the message at `at`, whole.
+static unsigned read_name(const uint8_t *wire, unsigned at, uint8_t *to)
+{
+	unsigned bytes = 0;
+	for (;;) {
+		while (wire[at] >= 0xc0)
+			at = load_be16(wire + at) & POINTER_MAX;
+		memcpy(to + bytes, wire + at, wire[at] + 1u);
+		bytes += wire[at] + 1u;
+		if (!wire[at])
+			return bytes;
+		at += wire[at] + 1u;
+	}
+}
+
+// Puts a CNAME or DNAME RRset into the answer; `*target_at` is where its target stands. False: no room.
+static bool put_alias(struct draft *d, const struct step *step, const struct rrset *alias, unsigned owner_at,
+	unsigned *target_at)
+{
+	*target_at = d->at + 12;
+	put_required(d, step, alias, owner_at, ANSWER);
+	return !(d->flags & FLAG_TC);
+}
+
+// RFC 6672 3.1, 3.3: the CNAME that a DNAME implies, for those who do not know DNAME. Returns where its
+// target stands, 0 when there is none.
+static unsigned put_synthesised(struct draft *d, const struct step *step, const struct node *owner,
+	const struct rrset *dname, unsigned dname_target_at)
+{
+	uint8_t target[NAME_MAX_BYTES];
+	unsigned prefix = step->name->label_at[owner->labels];
+	unsigned suffix = read_name(d->reply->wire, dname_target_at, target);
+	if (prefix + suffix > NAME_MAX_BYTES) {
+		d->rcode = RCODE_YXDOMAIN; // RFC 6672 2.2
+		return 0;
+	}
+	uint8_t whole[NAME_MAX_BYTES];
+	read_name(d->reply->wire, step->name_at, whole);
+	uint8_t *record = d->reply->wire + d->at;
+	unsigned bytes = 12 + prefix + suffix;
+	if (bytes > d->limit - d->at) {
+		d->flags |= FLAG_TC;
+		return 0;
+	}
+	store_be16(record, (uint16_t)(POINTER | step->name_at));
+	store_be16(record + 2, TYPE_CNAME);
+	store_be16(record + 4, CLASS_IN);
+	memcpy(record + 6, (const uint8_t *)image_at(step->zone, dname->data_ref) + 6, 4); // RFC 6672 3.1: its TTL
+	store_be16(record + 10, (uint16_t)(prefix + suffix));
+	memcpy(record + 12, whole, prefix);
+	memcpy(record + 12 + prefix, target, suffix);
+	unsigned target_at = d->at + 12;
+	d->at += bytes;
+	d->count[ANSWER]++;
+	return target_at;
+}
+
+enum outcome { DONE, FOLLOW };
+
+static enum outcome put_node(struct draft *d, const struct step *step, const struct image_hit *hit, unsigned *target_at)
+{
+	const struct node *node = hit->node;
+	uint16_t type = d->query->type;
+	const struct rrset *rrset = node_rrset(step->zone, node, type);
+	if (rrset) {
+		put_required(d, step, rrset, step->name_at, ANSWER);
+		return DONE;
+	}
+	if (type == TYPE_ANY && node->rrset_count) {
+		put_any(d, step, node);
+		return DONE;
+	}
+	if (type == TYPE_RRSIG && put_signatures(d, step, node))
+		return DONE;
+	if (node->flags & NODE_CNAME) { // RFC 1034 4.3.2 3a
+		const struct rrset *cname = node_rrset(step->zone, node, TYPE_CNAME);
+		return put_alias(d, step, cname, step->name_at, target_at) ? FOLLOW : DONE;
+	}
+	put_no_data(d, step, hit);
+	return DONE;
+}
+
+// RFC 1034 4.3.2 step 3 for one name.
+static enum outcome answer_step(struct draft *d, const struct step *step, const struct image_hit *hit,
+	unsigned *target_at)
+{
+	switch (hit->match) {
+	case IMAGE_DELEGATION:
+		// RFC 4035 3.1.4.1: the DS of a cut is the parent's own data.
+		if (d->query->type == TYPE_DS && hit->node->labels == step->name->labels)
+			return put_node(d, step, hit, target_at);
+		put_referral(d, step, hit->node);
+		return DONE;
+	case IMAGE_DNAME: {
+		const struct rrset *dname = node_rrset(step->zone, hit->node, TYPE_DNAME);
+		unsigned owner_at = suffix_at(step, d->reply->wire, hit->node->labels);
+		if (!put_alias(d, step, dname, owner_at, target_at))
+			return DONE;
+		*target_at = put_synthesised(d, step, hit->node, dname, *target_at);
+		return *target_at ? FOLLOW : DONE;
+	}
+	case IMAGE_EXACT:
+	case IMAGE_WILDCARD:
+		return put_node(d, step, hit, target_at);
+	case IMAGE_NO_NAME:
+		break;
+	}
+	d->rcode = RCODE_NXDOMAIN;
+	put_negative(d, step);
+	return DONE;
+}
+
+// Follows aliases over all our zones. True: the chain ended here; false: it leads out.
+static bool walk(struct draft *d, struct step step)
+{
+	const struct node *seen[CHAIN_MAX_STEPS];
+	struct folded_name next;
+	for (unsigned steps = 0; steps < CHAIN_MAX_STEPS; steps++) {
+		unsigned target_at = 0;
+		step.apex_at = suffix_at(&step, d->reply->wire, step.zone->apex_labels);
+		struct image_hit hit = image_lookup(step.zone, step.name);
+		for (unsigned i = 0; i < steps; i++) {
+			if (hit.match == IMAGE_EXACT && seen[i] == hit.node)
+				return true; // a loop: what is there is the answer
+		}
+		seen[steps] = hit.node;
+		if (answer_step(d, &step, &hit, &target_at) == DONE)
+			return true;
+		uint8_t target[NAME_MAX_BYTES];
+		unsigned bytes = read_name(d->reply->wire, target_at, target);
+		name_prepare(&next, target, bytes, catalog_seed(d->catalog));
+		step.name = &next;
+		step.name_at = target_at;
+		step.zone = catalog_find(d->catalog, &next);
+		if (!step.zone)
+			return false;
+	}
+	return true;
+}
+
+static bool wants_chain(const struct policy *policy, const struct query *query)
+{
+	return policy->has_chain && (query->flags & FLAG_RD);
+}
+
+enum answer_verdict answer_query(const struct catalog *catalog, const struct policy *policy, const struct query *query,
+	const struct image *zone, enum transport transport, struct reply *reply)
+{
+	// Transfers are for those who were told they may; classes other than IN hold nothing here.
+	if (query->class != CLASS_IN || query->type == TYPE_AXFR || query->type == TYPE_IXFR) {
+		answer_error(policy, query, RCODE_REFUSED, reply);
+		return ANSWER_READY;
+	}
+	if (!zone) {
+		if (wants_chain(policy, query))
+			return ANSWER_NOT_HERE;
+		answer_error(policy, query, RCODE_REFUSED, reply);
+		return ANSWER_READY;
+	}
+	if (query->type == TYPE_DS && query->name.labels == zone->apex_labels && zone->apex_labels) {
+		// RFC 4035 3.1.4.1: asked of the parent side, if we are that as well.
+		const struct image *parent = catalog_find_above(catalog, &query->name, query->name.labels - 1u);
+		zone = parent ? parent : zone;
+	}
+	struct draft d = { .catalog = catalog, .over_udp = transport == OVER_UDP };
+	begin(&d, policy, query, answer_limit(policy, query, transport), reply);
+	d.flags = FLAG_AA;
+	struct step step = { .name = &query->name, .zone = zone, .name_at = DNS_HEADER_BYTES };
+	bool ended = walk(&d, step);
+	if (!(d.flags & FLAG_TC))
+		put_additionals(&d);
+	finish(&d);
+	return ended || !wants_chain(policy, query) ? ANSWER_READY : ANSWER_CONTINUE;
+}
