@@ -136,19 +136,24 @@ static char *word_at(const char *words, int index)
 	return strndup(words, strcspn(words, "|"));
 }
 
-// "a, b or c"
-static bool refuse_word(const char *words, char *problem, size_t room)
+// "a|b|c" -> "a, b or c"
+static void list_words(const char *words, char *to, size_t room)
 {
-	size_t at = (size_t)snprintf(problem, room, "is not one of ");
+	size_t at = 0;
 	for (const char *c = words; *c && at + 8 < room; c++) {
 		if (*c != '|')
-			problem[at++] = *c;
+			to[at++] = *c;
 		else
-			at += (size_t)snprintf(
-				problem + at, room - at, "%s", strchr(c + 1, '|') ? ", " : " and ");
+			at += (size_t)snprintf(to + at, room - at, "%s", strchr(c + 1, '|') ? ", " : " or ");
 	}
-	problem[at] = 0;
-	return false;
+	to[at] = 0;
+}
+
+static bool refuse_word(const char *words, char *problem, size_t room)
+{
+	char list[128];
+	list_words(words, list, sizeof(list));
+	return say(problem, room, "is not %s", list);
 }
 
 static bool read_word(void *to, const char *text, const struct where *where, char *problem, size_t room)
@@ -241,24 +246,43 @@ static char *print_duration(int64_t us)
 	return new_text("%" PRId64 "us", us);
 }
 
-static bool out_of_range(
-	const struct option_info *info, int64_t factor, bool duration, char *problem, size_t room)
+static void print_range(const struct option_info *info, int64_t us, char *to, size_t room)
 {
-	if (!duration)
-		return say(problem, room, "is out of range: %" PRId64 " to %" PRId64 " %s", info->min,
-			info->max, info->unit);
-	char *min = print_duration(info->min * factor), *max = print_duration(info->max * factor);
-	say(problem, room, "is out of range: %s to %s", min ? min : "?", max ? max : "?");
+	if (us == 0) {
+		snprintf(to, room, "%" PRId64 " to %" PRId64 "%s%s", info->min, info->max,
+			*info->unit ? " " : "", info->unit);
+		return;
+	}
+	char *min = print_duration(info->min * us), *max = print_duration(info->max * us);
+	snprintf(to, room, "%s to %s", min ? min : "?", max ? max : "?");
 	free(min);
 	free(max);
-	return false;
+}
+
+void option_range_text(const struct option_info *info, char *to, size_t room)
+{
+	to[0] = 0;
+	if (strchr(info->unit, '|'))
+		list_words(info->unit, to, room);
+	else if (info->max > 0)
+		print_range(info,
+			strcmp(info->unit, "us") == 0	? 1
+			: strcmp(info->unit, "ms") == 0 ? 1000
+							: 0,
+			to, room);
+}
+
+static bool out_of_range(const struct option_info *info, char *problem, size_t room)
+{
+	char range[128];
+	option_range_text(info, range, sizeof(range));
+	return say(problem, room, "is out of range: %s", range);
 }
 
 // A problem left empty asks for "expected ..., found ...".
 static bool read_number(unsigned *to, const char *text, const struct where *where, const struct unit *units,
 	int64_t resolution, char *problem, size_t room)
 {
-	bool duration = units == time_units;
 	int64_t value = 0;
 	switch (scan_number(&value, text, units)) {
 	case NUMBER_FOREIGN:
@@ -266,7 +290,7 @@ static bool read_number(unsigned *to, const char *text, const struct where *wher
 	case NUMBER_NO_UNIT:
 		return say(problem, room, "lacks its unit: us, ms, s, m or h");
 	case NUMBER_HUGE:
-		return out_of_range(where->info, resolution, duration, problem, room);
+		return out_of_range(where->info, problem, room);
 	case NUMBER_GOOD:
 		break;
 	}
@@ -274,7 +298,7 @@ static bool read_number(unsigned *to, const char *text, const struct where *wher
 		return say(problem, room, "is not a whole number of milliseconds");
 	value /= resolution;
 	if (value < where->info->min || value > where->info->max)
-		return out_of_range(where->info, resolution, duration, problem, room);
+		return out_of_range(where->info, problem, room);
 	*to = (unsigned)value;
 	return true;
 }
