@@ -43,7 +43,7 @@ struct port_stats {
 	char device[128];	// as configured
 	uint8_t mac[6];
 	uint8_t link_up;
-	uint8_t unused;
+	uint8_t worker;		// whose down ring takes FRAMEs for this port
 	uint32_t speed_mbps;	// 0: unknown
 	uint32_t mtu;
 	uint64_t missed;	// frames the port had no room for

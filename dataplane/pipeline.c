@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include "pipeline.h"
+#include "side_door.h"
+#include "worker.h"
+
+static enum counter_class class_of(enum counter fate)
+{
+	return counter_info[fate].class;
+}
+
+// A port that takes tags off, though nobody asked it to, gets them back on: the reply must carry them,
+// and control must see the frame as it came.
+static bool restore_tags(struct rte_mbuf **mbuf)
+{
+	if (rte_vlan_insert(mbuf) != 0)
+		return false;
+	if (((*mbuf)->ol_flags & RTE_MBUF_F_RX_QINQ_STRIPPED) == RTE_MBUF_F_RX_QINQ_STRIPPED) {
+		(*mbuf)->vlan_tci = (*mbuf)->vlan_tci_outer;
+		if (rte_vlan_insert(mbuf) != 0)
+			return false;
+		rte_pktmbuf_mtod(*mbuf, struct rte_ether_hdr *)->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_QINQ);
+	}
+	return true;
+}
+
+static void receive(struct worker *worker, struct burst *burst)
+{
+	burst->received_at = rte_rdtsc();
+	for (unsigned i = 0; i < burst->count; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(burst->mbuf[i], void *));
+	for (unsigned i = 0; i < burst->count; i++) {
+		bool whole = true;
+		if (burst->mbuf[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)
+			whole = restore_tags(&burst->mbuf[i]);
+		struct rte_mbuf *mbuf = burst->mbuf[i];
+		worker->counter[COUNTER_rx_bytes] += mbuf->pkt_len;
+		burst->fate[i] = whole && mbuf->nb_segs == 1 ? COUNTER_answer_dns : COUNTER_drop_too_long;
+		burst->frame[i] = (struct frame){
+			.bytes = rte_pktmbuf_mtod(mbuf, uint8_t *),
+			.room = (uint32_t)mbuf->buf_len - mbuf->data_off,
+			.length = mbuf->data_len,
+		};
+	}
+	worker->counter[COUNTER_rx] += burst->count;
+}
+
+// "None" means that the sums in the packet are not filled in, but its content is known to be good.
+static unsigned trust_of(const struct rte_mbuf *mbuf)
+{
+	unsigned trust = 0;
+	uint64_t ip = mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+	uint64_t l4 = mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+	if (ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD || ip == RTE_MBUF_F_RX_IP_CKSUM_NONE)
+		trust |= TRUST_IP_CHECKSUM;
+	if (l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD || l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE)
+		trust |= TRUST_L4_CHECKSUM;
+	return trust;
+}
+
+static void check_frames(struct worker *worker, struct burst *burst)
+{
+	(void)worker;
+	const struct station *station = &burst->lane->port->station;
+	burst->queries = 0;
+	for (unsigned i = 0; i < burst->count; i++) {
+		if (class_of(burst->fate[i]) == COUNTS_DROPPED)
+			continue;
+		burst->fate[i] = frame_check(station, &burst->frame[i], trust_of(burst->mbuf[i]));
+		if (burst->fate[i] == COUNTER_answer_dns)
+			burst->packet_of[burst->queries++] = (uint8_t)i;
+	}
+}
+
+static void parse_queries(struct worker *worker, struct burst *burst)
+{
+	static const enum counter drop_for[] = {
+		[QUERY_SHORT] = COUNTER_drop_dns_short,
+		[QUERY_IS_RESPONSE] = COUNTER_drop_dns_response,
+	};
+	uint64_t seed = worker->catalog ? catalog_seed(worker->catalog) : 0;
+	unsigned kept = 0;
+	for (unsigned q = 0; q < burst->queries; q++) {
+		uint8_t i = burst->packet_of[q];
+		const struct frame *frame = &burst->frame[i];
+		enum query_verdict verdict = query_parse(&burst->query[kept], frame->bytes + frame->payload_at,
+			(size_t)(frame->length - frame->payload_at), seed, &burst->rcode[kept]);
+		if (verdict == QUERY_SHORT || verdict == QUERY_IS_RESPONSE) {
+			burst->fate[i] = drop_for[verdict];
+			continue;
+		}
+		burst->refused[kept] = verdict == QUERY_ERROR;
+		burst->packet_of[kept++] = i;
+	}
+	burst->queries = kept;
+}
+
+// Three walks, so that each waits for no memory: the directory's lines are on their way while the other
+// questions of the burst are looked at, then the buckets', then the nodes'.
+static void look_up(struct worker *worker, struct burst *burst)
+{
+	const struct catalog *catalog = worker->catalog;
+	for (unsigned q = 0; q < burst->queries; q++) {
+		burst->zone[q] = NULL;
+		if (catalog && !burst->refused[q])
+			catalog_prefetch(catalog, &burst->query[q].name);
+	}
+	if (!catalog)
+		return;
+	for (unsigned q = 0; q < burst->queries; q++) {
+		if (burst->refused[q])
+			continue;
+		const struct folded_name *name = &burst->query[q].name;
+		burst->zone[q] = catalog_find(catalog, name);
+		if (burst->zone[q])
+			image_prefetch(burst->zone[q], name->hash[name->labels]);
+	}
+	for (unsigned q = 0; q < burst->queries; q++) {
+		const struct folded_name *name = &burst->query[q].name;
+		if (burst->zone[q])
+			image_prefetch_node(burst->zone[q], name->hash[name->labels]);
+	}
+}
+
+// The reply may fill what is left of an MTU-sized packet behind the headers that go back.
+static uint32_t reply_room(const struct port *port, const struct frame *frame)
+{
+	uint32_t fits = port->mtu - (frame->ip_version == 4 ? 28u : 48u);
+	return RTE_MIN(RTE_MAX(fits, (uint32_t)DNS_UDP_PLAIN_BYTES), (uint32_t)DNS_UDP_CEILING_BYTES);
+}
+
+// True: the reply is written. False: control shall see the question, for *reason.
+static bool write_reply(struct worker *worker, struct burst *burst, unsigned q, struct reply *reply, uint8_t *reason)
+{
+	const struct query *query = &burst->query[q];
+	*reason = MISS_NOT_HERE;
+	if (burst->refused[q]) {
+		answer_error(&worker->policy, query, burst->rcode[q], reply);
+		return true;
+	}
+	// Before control has loaded every zone once, only it can know what is ours.
+	if (!worker->catalog || (!burst->zone[q] && !worker->zones_ready))
+		return false;
+	enum answer_verdict verdict =
+		answer_query(worker->catalog, &worker->policy, query, burst->zone[q], OVER_UDP, reply);
+	if (verdict == ANSWER_CONTINUE)
+		*reason = MISS_CONTINUE;
+	return verdict == ANSWER_READY;
+}
+
+static void fit_mbuf(struct rte_mbuf *mbuf, const struct frame *frame)
+{
+	mbuf->data_off = (uint16_t)(frame->bytes - (uint8_t *)mbuf->buf_addr);
+	mbuf->data_len = frame->length;
+	mbuf->pkt_len = frame->length;
+	mbuf->ol_flags = 0;
+}
+
+void pipeline_request_offload(struct rte_mbuf *mbuf, const struct frame *frame, unsigned offload)
+{
+	if (!offload)
+		return;
+	mbuf->l2_len = frame->network_at;
+	mbuf->l3_len = (uint16_t)(frame->transport_at - frame->network_at);
+	mbuf->ol_flags = frame->ip_version == 4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+	if (frame->ip_version == 4 && (offload & OFFLOAD_IP4_CHECKSUM))
+		mbuf->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+	if (offload & OFFLOAD_UDP_CHECKSUM)
+		mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
+}
+
+static void write_replies(struct worker *worker, struct burst *burst)
+{
+	const struct port *port = burst->lane->port;
+	for (unsigned q = 0; q < burst->queries; q++) {
+		unsigned i = burst->packet_of[q];
+		struct frame *frame = &burst->frame[i];
+		struct reply reply = { .wire = worker->reply, .room = reply_room(port, frame) };
+		if (!write_reply(worker, burst, q, &reply, &burst->miss_reason[i])) {
+			burst->fate[i] = COUNTER_miss;
+			continue;
+		}
+		burst->rcode[q] = reply.rcode;
+		burst->truncated[q] = reply.truncated;
+		memcpy(frame->bytes + frame->payload_at, reply.wire, reply.bytes);
+		frame_turn_round(frame, reply.bytes, port->offload);
+	}
+}
+
+static void send_answers(struct worker *worker, struct burst *burst)
+{
+	struct rte_mbuf *out[BURST_MAX];
+	uint8_t packet[BURST_MAX];
+	unsigned count = 0;
+	for (unsigned i = 0; i < burst->count; i++) {
+		if (class_of(burst->fate[i]) != COUNTS_ANSWERED)
+			continue;
+		fit_mbuf(burst->mbuf[i], &burst->frame[i]);
+		if (burst->fate[i] == COUNTER_answer_dns)
+			pipeline_request_offload(burst->mbuf[i], &burst->frame[i], burst->lane->port->offload);
+		packet[count] = (uint8_t)i;
+		out[count++] = burst->mbuf[i];
+	}
+	if (!count)
+		return;
+	unsigned sent = rte_eth_tx_burst(burst->lane->port->id, burst->lane->queue, out, (uint16_t)count);
+	for (unsigned k = 0; k < sent; k++) {
+		worker->counter[COUNTER_tx_bytes] += burst->frame[packet[k]].length;
+		burst->mbuf[packet[k]] = NULL; // the port's now
+	}
+	for (unsigned k = sent; k < count; k++)
+		burst->fate[packet[k]] = COUNTER_drop_tx_full;
+	worker->counter[COUNTER_tx] += sent;
+}
+
+static void free_rest(struct burst *burst)
+{
+	struct rte_mbuf *rest[BURST_MAX];
+	unsigned count = 0;
+	for (unsigned i = 0; i < burst->count; i++)
+		if (burst->mbuf[i])
+			rest[count++] = burst->mbuf[i];
+	if (count)
+		rte_pktmbuf_free_bulk(rest, count);
+}
+
+static enum counter counter_of_rcode(enum rcode rcode)
+{
+	static const uint8_t counters[] = {
+		[RCODE_NOERROR] = COUNTER_rcode_noerror,
+		[RCODE_FORMERR] = COUNTER_rcode_formerr,
+		[RCODE_SERVFAIL] = COUNTER_rcode_servfail,
+		[RCODE_NXDOMAIN] = COUNTER_rcode_nxdomain,
+		[RCODE_NOTIMP] = COUNTER_rcode_notimp,
+		[RCODE_REFUSED] = COUNTER_rcode_refused,
+	};
+	return (unsigned)rcode < RTE_DIM(counters) ? counters[rcode] : COUNTER_rcode_other;
+}
+
+static void count_queries(struct worker *worker, const struct burst *burst)
+{
+	uint64_t *counter = worker->counter;
+	for (unsigned q = 0; q < burst->queries; q++) {
+		unsigned i = burst->packet_of[q];
+		const struct query *query = &burst->query[q];
+		counter[burst->frame[i].ip_version == 4 ? COUNTER_query_ip4 : COUNTER_query_ip6]++;
+		counter[COUNTER_query_edns] += query->edns;
+		counter[COUNTER_query_do] += query->edns && query->dnssec_ok;
+		if (burst->fate[i] != COUNTER_answer_dns)
+			continue;
+		counter[counter_of_rcode(burst->rcode[q])]++;
+		counter[COUNTER_truncated] += burst->truncated[q];
+	}
+}
+
+static void count_burst(struct worker *worker, const struct burst *burst)
+{
+	uint64_t ticks = rte_rdtsc() - burst->received_at;
+	uint64_t before = worker->counter[COUNTER_answer_dns];
+	for (unsigned i = 0; i < burst->count; i++)
+		worker->counter[burst->fate[i]]++;
+	count_queries(worker, burst);
+	uint64_t ns = (uint64_t)(((__uint128_t)ticks * worker->ns_per_tick) >> 32);
+	unsigned bucket = RTE_MIN(63u - (unsigned)__builtin_clzll(ns | 1), LATENCY_BUCKETS - 1u);
+	worker->latency[bucket] += worker->counter[COUNTER_answer_dns] - before;
+}
+
+// The only stage that sends, frees and counts.
+static void hand_over(struct worker *worker, struct burst *burst)
+{
+	send_answers(worker, burst);
+	side_door_pass_up(worker, burst);
+	free_rest(burst);
+	count_burst(worker, burst);
+}
+
+// Each stage walks over the burst once. A packet starts as a question to be answered; a stage may only
+// move it away from that. One packet, one verdict: received = answered + missed + punted + dropped.
+static void (*const stages[])(struct worker *, struct burst *) = {
+	receive, check_frames, parse_queries, look_up, write_replies, hand_over,
+};
+
+unsigned pipeline_run(struct worker *worker, const struct lane *lane)
+{
+	struct burst *burst = &worker->burst;
+	burst->lane = lane;
+	burst->count = rte_eth_rx_burst(lane->port->id, lane->queue, burst->mbuf, BURST_MAX);
+	if (!burst->count)
+		return 0;
+	for (unsigned s = 0; s < RTE_DIM(stages); s++)
+		stages[s](worker, burst);
+	return burst->count;
+}

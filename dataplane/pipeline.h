@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A packet's way, in stages that each walk over the whole burst. One worker's thread.
+#pragma once
+
+#include <pollux/answer.h>
+#include <pollux/bounds.h>
+#include <pollux/catalog.h>
+#include <pollux/counters.h>
+#include <pollux/query.h>
+
+#include "frame.h"
+#include "port.h"
+
+struct rte_mbuf;
+struct worker;
+
+// One queue pair of a port, served by one worker.
+struct lane {
+	const struct port *port;
+	uint16_t queue;
+};
+
+// The packets of one turn of one lane. Packets are numbered [0, count); those that are DNS questions are
+// also numbered [0, queries), and packet_of[] leads from the one number to the other.
+struct burst {
+	const struct lane *lane;
+	uint64_t received_at; // time stamp counter
+	unsigned count;
+	struct rte_mbuf *mbuf[BURST_MAX];
+	struct frame frame[BURST_MAX];
+	// The verdict: the counter a packet goes to, whose class says what becomes of it.
+	enum counter fate[BURST_MAX];
+
+	unsigned queries;
+	uint8_t packet_of[BURST_MAX];
+	uint8_t miss_reason[BURST_MAX]; // enum msg_miss_reason, by packet
+	uint8_t refused[BURST_MAX];	// the parser wants it answered with rcode[]
+	uint8_t truncated[BURST_MAX];
+	enum rcode rcode[BURST_MAX];
+	const struct image *zone[BURST_MAX];
+	struct query query[BURST_MAX];
+};
+
+// Asks the port to finish the checksums that frame_turn_round() left to it.
+void pipeline_request_offload(struct rte_mbuf *, const struct frame *, unsigned offload);
+// Takes a burst from the lane and deals with all of it. Returns how many packets came.
+unsigned pipeline_run(struct worker *, const struct lane *);

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+
+#include <pollux/log.h>
+
+#include "port.h"
+
+// "0000:01:00.0" or "01:00.0"; a vdev's name starts with a driver, which has no colon before its arguments.
+bool port_is_pci(const char *device)
+{
+	unsigned domain, bus, slot, function;
+	char end;
+	return sscanf(device, "%4x:%2x:%2x.%1x%c", &domain, &bus, &slot, &function, &end) == 4 ||
+		sscanf(device, "%2x:%2x.%1x%c", &bus, &slot, &function, &end) == 3;
+}
+
+static enum status refuse(const struct port *port, const char *what, int error)
+{
+	log_error("ports[%u].device \"%s\": %s: %s", port->index, port->config->device, what,
+		rte_strerror(error < 0 ? -error : error));
+	return ST_SYSTEM;
+}
+
+// DPDK knows a vdev by what stands before the first comma, a PCI device by its full address.
+static void device_name(char *name, size_t room, const char *device)
+{
+	size_t length = strcspn(device, ",");
+	bool short_address = port_is_pci(device) && strlen(device) < strlen("0000:00:00.0");
+	snprintf(name, room, "%s%.*s", short_address ? "0000:" : "", (int)length, device);
+}
+
+static enum status find_device(struct port *port)
+{
+	char name[RTE_ETH_NAME_MAX_LEN];
+	device_name(name, sizeof(name), port->config->device);
+	if (rte_eth_dev_get_port_by_name(name, &port->id) == 0)
+		return ST_OK;
+	if (port_is_pci(port->config->device)) {
+		log_error("ports[%u].device \"%s\": no such device, or it is not bound to a driver that DPDK can "
+			  "use (vfio-pci)", port->index, port->config->device);
+		return ST_NOT_FOUND;
+	}
+	int error = rte_dev_probe(port->config->device);
+	if (error == 0)
+		error = rte_eth_dev_get_port_by_name(name, &port->id);
+	if (error == 0)
+		return ST_OK;
+	refuse(port, "cannot make this device (unknown driver, argument or interface)", error);
+	return ST_NOT_FOUND;
+}
+
+static void choose_offloads(struct port *port, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
+{
+	const uint64_t wanted_rx = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+	const uint64_t wanted_tx = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+		RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE; // one pool, one reference: so it is here
+	conf->rxmode.offloads = info->rx_offload_capa & wanted_rx;
+	conf->txmode.offloads = info->tx_offload_capa & wanted_tx;
+	if (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM)
+		port->offload |= OFFLOAD_IP4_CHECKSUM;
+	if (conf->txmode.offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
+		port->offload |= OFFLOAD_UDP_CHECKSUM;
+}
+
+static enum status configure(struct port *port, const struct rte_eth_dev_info *info)
+{
+	struct rte_eth_conf conf = { .rxmode = { .mtu = port->mtu } };
+	choose_offloads(port, info, &conf);
+	uint64_t spread = info->flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_TCP);
+	if (port->queues > 1 && spread) {
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		conf.rx_adv_conf.rss_conf.rss_hf = spread;
+	}
+	if ((info->min_mtu && port->mtu < info->min_mtu) || (info->max_mtu && port->mtu > info->max_mtu)) {
+		log_error("ports[%u].mtu %u: \"%s\" can do %u to %u", port->index, port->mtu, port->config->device,
+			info->min_mtu, info->max_mtu);
+		return ST_INVALID;
+	}
+	int error = rte_eth_dev_configure(port->id, port->queues, port->queues, &conf);
+	return error ? refuse(port, "cannot configure", error) : ST_OK;
+}
+
+static enum status set_up_queues(struct port *port, struct rte_eth_dev_info *info, struct rte_mempool *pool)
+{
+	uint16_t rx = PORT_RX_DESCRIPTORS, tx = PORT_TX_DESCRIPTORS;
+	int error = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
+	int node = rte_eth_dev_socket_id(port->id);
+	// The defaults' offloads are those of the port.
+	info->default_rxconf.offloads = 0;
+	info->default_txconf.offloads = 0;
+	for (uint16_t q = 0; !error && q < port->queues; q++) {
+		error = rte_eth_rx_queue_setup(port->id, q, rx, (unsigned)node, &info->default_rxconf, pool);
+		if (!error)
+			error = rte_eth_tx_queue_setup(port->id, q, tx, (unsigned)node, &info->default_txconf);
+	}
+	return error ? refuse(port, "cannot set up its queues", error) : ST_OK;
+}
+
+static enum status learn_station(struct port *port, const struct config *config)
+{
+	struct rte_ether_addr mac;
+	int error = rte_eth_macaddr_get(port->id, &mac);
+	if (error)
+		return refuse(port, "has no MAC address", error);
+	station_init(&port->station, mac.addr_bytes, (uint16_t)config->service_port);
+	for (unsigned i = 0; i < port->config->address_count; i++)
+		if (!station_add(&port->station, port->config->addresses[i].family, port->config->addresses[i].bytes))
+			return ST_FULL;
+	return ST_OK;
+}
+
+static enum status start_device(struct port *port)
+{
+	uint16_t mtu;
+	if (rte_eth_dev_get_mtu(port->id, &mtu) == 0 && mtu != port->mtu) {
+		int error = rte_eth_dev_set_mtu(port->id, port->mtu);
+		if (error && error != -ENOTSUP)
+			return refuse(port, "does not take the MTU", error);
+	}
+	int error = rte_eth_dev_start(port->id);
+	if (error)
+		return refuse(port, "cannot start", error);
+	port->started = true;
+	// Neighbour solicitations come to groups.
+	error = rte_eth_allmulticast_enable(port->id);
+	if (error && error != -ENOTSUP)
+		log_warning("ports[%u]: cannot receive multicast frames: %s", port->index, rte_strerror(-error));
+	return ST_OK;
+}
+
+enum status port_start(struct port *port, const struct config *config, unsigned index, unsigned workers,
+	struct rte_mempool *pool)
+{
+	*port = (struct port){ .index = (uint16_t)index, .config = &config->ports[index] };
+	port->mtu = (uint16_t)port->config->mtu;
+	enum status status = find_device(port);
+	if (status != ST_OK)
+		return status;
+	struct rte_eth_dev_info info;
+	int error = rte_eth_dev_info_get(port->id, &info);
+	if (error)
+		return refuse(port, "says nothing about itself", error);
+	uint16_t most = RTE_MIN(info.max_rx_queues, info.max_tx_queues);
+	port->queues = (uint16_t)RTE_MAX(RTE_MIN(workers, most), 1u);
+	status = configure(port, &info);
+	if (status == ST_OK)
+		status = set_up_queues(port, &info, pool);
+	if (status == ST_OK)
+		status = learn_station(port, config);
+	if (status == ST_OK)
+		status = start_device(port);
+	if (status != ST_OK)
+		return status;
+	char mac[RTE_ETHER_ADDR_FMT_SIZE];
+	rte_ether_format_addr(mac, sizeof(mac), (const struct rte_ether_addr *)port->station.mac);
+	log_info("ports[%u] %s: MAC %s, %u queue pair%s, MTU %u, checksums by %s", index, port->config->device, mac,
+		port->queues, port->queues == 1 ? "" : "s", port->mtu, port->offload ? "the port" : "software");
+	return ST_OK;
+}
+
+void port_stop(struct port *port)
+{
+	if (!port->started)
+		return;
+	rte_eth_dev_stop(port->id);
+	rte_eth_dev_close(port->id);
+	port->started = false;
+}
+
+void port_report(const struct port *port, struct port_stats *stats)
+{
+	struct rte_eth_link link;
+	if (rte_eth_link_get_nowait(port->id, &link) == 0) {
+		bool up = link.link_status == RTE_ETH_LINK_UP;
+		uint32_t speed = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
+		if (up != stats->link_up)
+			log_line(up ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "ports[%u] %s: link is %s", port->index,
+				port->config->device, up ? "up" : "down");
+		stats->link_up = up;
+		stats->speed_mbps = up ? speed : 0;
+	}
+	struct rte_eth_stats numbers;
+	if (rte_eth_stats_get(port->id, &numbers) == 0) {
+		stats->missed = numbers.imissed;
+		stats->errors = numbers.ierrors + numbers.oerrors;
+		stats->no_mbuf = numbers.rx_nombuf;
+	}
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <string.h>
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <pollux/ring.h>
+
+#include "frame.h"
+#include "pipeline.h"
+#include "side_door.h"
+#include "worker.h"
+
+static uint64_t now_ms(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->house->stats->now_ms, memory_order_relaxed);
+}
+
+static void fill_slot(struct ring_slot *slot, const struct worker *worker, const struct burst *burst, unsigned i)
+{
+	const struct frame *frame = &burst->frame[i];
+	bool miss = burst->fate[i] == COUNTER_miss;
+	slot->msg = (struct msg){
+		.time_ms = now_ms(worker),
+		.generation = (uint32_t)worker->house->rings->head.generation,
+		.type = miss ? MSG_MISS : MSG_PUNT,
+		.bytes = frame->length,
+		.port = burst->lane->port->index,
+		.worker = (uint16_t)worker->index,
+		.network_at = frame->network_at,
+		.dns_at = miss ? frame->payload_at : 0,
+		.verdict_help = miss ? burst->miss_reason[i] : 0,
+	};
+	memcpy(slot->frame, frame->bytes, frame->length);
+}
+
+void side_door_pass_up(struct worker *worker, struct burst *burst)
+{
+	struct ring *ring = worker->rings ? &worker->rings->up : NULL;
+	uint32_t room = ring ? ring_room(ring) : 0;
+	uint32_t filled = 0;
+	for (unsigned i = 0; i < burst->count; i++) {
+		enum counter_class class = counter_info[burst->fate[i]].class;
+		if (class != COUNTS_MISSED && class != COUNTS_PUNTED)
+			continue;
+		if (!ring)
+			burst->fate[i] = COUNTER_drop_no_control;
+		else if (burst->frame[i].length > FRAME_MAX_BYTES)
+			burst->fate[i] = COUNTER_drop_too_long;
+		else if (filled == room)
+			burst->fate[i] = COUNTER_drop_ring_full;
+		else
+			fill_slot(ring_slot_to_fill(ring, filled++), worker, burst, i);
+	}
+	if (filled)
+		ring_commit(ring, filled);
+}
+
+// What control sent, waiting for one call of its port.
+struct outgoing {
+	uint16_t port;
+	unsigned count;
+	struct rte_mbuf *mbuf[BURST_MAX];
+	uint8_t reply[BURST_MAX]; // or else a frame
+};
+
+static void send_outgoing(struct worker *worker, struct outgoing *out)
+{
+	if (!out->count)
+		return;
+	uint32_t bytes[BURST_MAX];
+	for (unsigned i = 0; i < out->count; i++)
+		bytes[i] = out->mbuf[i]->pkt_len;
+	const struct port *port = &worker->house->ports[out->port];
+	unsigned sent =
+		rte_eth_tx_burst(port->id, (uint16_t)worker->tx_queue[out->port], out->mbuf, (uint16_t)out->count);
+	for (unsigned i = 0; i < sent; i++) {
+		worker->counter[out->reply[i] ? COUNTER_control_reply : COUNTER_control_frame]++;
+		worker->counter[COUNTER_tx_bytes] += bytes[i];
+	}
+	worker->counter[COUNTER_tx] += sent;
+	worker->counter[COUNTER_control_tx_full] += out->count - sent;
+	if (sent < out->count)
+		rte_pktmbuf_free_bulk(out->mbuf + sent, out->count - sent);
+	out->count = 0;
+}
+
+// Control may have died and left these, or have spoken to a dataplane before us, or have thought too long.
+static bool is_stale(const struct worker *worker, const struct msg *msg)
+{
+	return msg->generation != (uint32_t)worker->house->rings->head.generation ||
+		now_ms(worker) > msg->time_ms + MESSAGE_MAX_AGE_MS;
+}
+
+static bool is_for_us(const struct worker *worker, const struct msg *msg)
+{
+	return msg_is_sound(msg, FROM_CONTROL) && msg->port < worker->house->port_count &&
+		worker->tx_queue[msg->port] >= 0 && msg->bytes >= RTE_ETHER_HDR_LEN;
+}
+
+// Makes the copied message into what goes out. Everything is judged in the copy: the ring is control's.
+static bool finish_message(const struct worker *worker, struct rte_mbuf *mbuf, const struct msg *msg)
+{
+	if (msg->type == MSG_FRAME)
+		return true;
+	struct frame frame = {
+		.bytes = rte_pktmbuf_mtod(mbuf, uint8_t *),
+		.room = (uint32_t)mbuf->buf_len - mbuf->data_off,
+		.length = msg->bytes,
+	};
+	if (!frame_trust_offsets(&frame, msg->network_at, msg->dns_at))
+		return false;
+	unsigned offload = worker->house->ports[msg->port].offload;
+	frame_turn_round(&frame, (unsigned)(frame.length - frame.payload_at), offload);
+	mbuf->data_off = (uint16_t)(frame.bytes - (uint8_t *)mbuf->buf_addr);
+	mbuf->data_len = frame.length;
+	mbuf->pkt_len = frame.length;
+	pipeline_request_offload(mbuf, &frame, offload);
+	return true;
+}
+
+// An mbuf with the message ready to send, or NULL, counted.
+static struct rte_mbuf *take_message(struct worker *worker, const struct ring_slot *slot, const struct msg *msg)
+{
+	if (!is_for_us(worker, msg)) {
+		worker->counter[COUNTER_control_malformed]++;
+		return NULL;
+	}
+	if (is_stale(worker, msg)) {
+		worker->counter[COUNTER_control_stale]++;
+		return NULL;
+	}
+	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(worker->house->pool);
+	if (!mbuf) {
+		worker->counter[COUNTER_control_no_mbuf]++;
+		return NULL;
+	}
+	memcpy(rte_pktmbuf_append(mbuf, msg->bytes), slot->frame, msg->bytes);
+	if (!finish_message(worker, mbuf, msg)) {
+		worker->counter[COUNTER_control_malformed]++;
+		rte_pktmbuf_free(mbuf);
+		return NULL;
+	}
+	return mbuf;
+}
+
+unsigned side_door_take(struct worker *worker)
+{
+	if (!worker->rings)
+		return 0;
+	struct ring *ring = &worker->rings->down;
+	bool corrupt;
+	uint32_t ready = RTE_MIN(ring_ready(ring, &corrupt), (uint32_t)BURST_MAX);
+	if (corrupt)
+		worker->counter[COUNTER_control_malformed]++;
+	struct outgoing out = { .count = 0 };
+	for (uint32_t i = 0; i < ready; i++) {
+		const struct ring_slot *slot = ring_slot_to_read(ring, i);
+		struct msg msg;
+		memcpy(&msg, &slot->msg, sizeof(msg));
+		struct rte_mbuf *mbuf = take_message(worker, slot, &msg);
+		if (!mbuf)
+			continue;
+		if (out.count && out.port != msg.port)
+			send_outgoing(worker, &out);
+		out.port = msg.port;
+		out.reply[out.count] = msg.type == MSG_REPLY;
+		out.mbuf[out.count++] = mbuf;
+	}
+	send_outgoing(worker, &out);
+	if (ready)
+		ring_consume(ring, ready);
+	return ready;
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A worker's end of the rings to control. Nobody waits: what does not fit is counted by its sender.
+#pragma once
+
+#include <stdint.h>
+
+struct worker;
+struct burst;
+
+// Copies every miss and punt of the burst to control; those that cannot go become drops.
+void side_door_pass_up(struct worker *, struct burst *);
+// Takes up to a burst of messages from control and sends them. Returns how many there were.
+unsigned side_door_take(struct worker *);

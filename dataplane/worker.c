@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+
+#include "rights.h"
+#include "side_door.h"
+#include "worker.h"
+
+enum { IDLE_BEFORE_NAPS_MS = 10 };
+
+struct worker *worker_new(struct house *house, unsigned index, unsigned cpu)
+{
+	struct worker *worker = rte_zmalloc("worker", sizeof(*worker), CACHE_LINE_BYTES);
+	if (!worker)
+		return NULL;
+	worker->index = index;
+	worker->cpu = cpu;
+	worker->house = house;
+	worker->rings = house->rings ? &house->rings->worker[index] : NULL;
+	worker->stats = &house->stats->worker[index];
+	worker->ns_per_tick = (UINT64_C(1000000000) << 32) / rte_get_tsc_hz();
+	for (unsigned p = 0; p < PORTS_MAX; p++)
+		worker->tx_queue[p] = -1;
+	return worker;
+}
+
+void worker_free(struct worker *worker)
+{
+	rte_free(worker);
+}
+
+void workers_deal(struct worker *const *workers, unsigned count, const struct port *ports, unsigned port_count)
+{
+	unsigned next = 0;
+	for (unsigned p = 0; p < port_count; p++) {
+		for (uint16_t q = 0; q < ports[p].queues; q++, next++) {
+			struct worker *worker = workers[next % count];
+			worker->lane[worker->lane_count++] = (struct lane){ .port = &ports[p], .queue = q };
+			worker->tx_queue[p] = q;
+		}
+	}
+}
+
+static void take_catalog(struct worker *worker)
+{
+	// Pairs with the release in regions.c: the view is whole before it can be seen.
+	worker->catalog = atomic_load_explicit(&worker->house->catalog, memory_order_acquire);
+	if (worker->catalog) {
+		worker->policy = catalog_policy(worker->catalog);
+		worker->zones_ready = catalog_is_ready(worker->catalog);
+	} else {
+		worker->policy = (struct policy){ .udp_size = DNS_UDP_PLAIN_BYTES };
+		worker->zones_ready = false;
+	}
+}
+
+// Plain stores: the block has one writer, and a reader that sees half a burst loses nothing.
+static void publish_counters(struct worker *worker)
+{
+	memcpy(worker->stats->counter, worker->counter, sizeof(worker->counter));
+	memcpy(worker->stats->latency, worker->latency, sizeof(worker->latency));
+}
+
+unsigned worker_turn(struct worker *worker)
+{
+	unsigned work = 0;
+	take_catalog(worker);
+	for (unsigned l = 0; l < worker->lane_count; l++)
+		work += pipeline_run(worker, &worker->lane[l]);
+	work += side_door_take(worker);
+	if (work)
+		publish_counters(worker);
+	// Quiescent: nothing of the catalog is in our hands. Pairs with the acquire of whoever wants to
+	// reclaim what we may have read.
+	uint64_t turns = atomic_load_explicit(&worker->stats->turns, memory_order_relaxed);
+	atomic_store_explicit(&worker->stats->turns, turns + 1, memory_order_release);
+	return work;
+}
+
+// The one system call of a worker, made only when nothing came in for a while.
+static void nap(struct worker *worker)
+{
+	const struct timespec time = { .tv_nsec = worker->house->idle_sleep_us * 1000L };
+	worker->counter[COUNTER_idle_sleeps]++;
+	worker->stats->counter[COUNTER_idle_sleeps] = worker->counter[COUNTER_idle_sleeps];
+	nanosleep(&time, NULL);
+}
+
+int worker_main(void *argument)
+{
+	struct worker *worker = argument;
+	struct house *house = worker->house;
+	uint64_t patience = rte_get_tsc_hz() / 1000 * IDLE_BEFORE_NAPS_MS;
+	prctl(PR_SET_TIMERSLACK, 1UL); // naps as long as they are meant to be, not 50 us more
+	rights_drop(false);
+	worker->idle_since = rte_rdtsc();
+	while (!atomic_load_explicit(&house->stop, memory_order_relaxed)) {
+		if (worker_turn(worker))
+			worker->idle_since = rte_rdtsc();
+		else if (house->idle_sleep_us && rte_rdtsc() - worker->idle_since > patience)
+			nap(worker);
+	}
+	publish_counters(worker);
+	return 0;
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One core that polls. Workers share nothing that is written on the packet path.
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <pollux/catalog.h>
+#include <pollux/counters.h>
+#include <pollux/ring.h>
+
+#include "pipeline.h"
+
+struct rte_mempool;
+
+// What workers read and only the main lcore writes.
+struct house {
+	_Atomic(const struct catalog *) catalog; // NULL: no zones region yet
+	atomic_bool stop;
+	struct stats *stats;
+	struct rings *rings;
+	const struct port *ports;
+	unsigned port_count;
+	unsigned idle_sleep_us; // 0: poll without pause
+	struct rte_mempool *pool;
+};
+
+struct worker {
+	unsigned index;
+	unsigned cpu;
+	struct house *house;
+	struct ring_pair *rings;
+	struct worker_stats *stats;
+	uint64_t ns_per_tick; // fixed point, 32 bits behind the point
+
+	// Of the current turn.
+	const struct catalog *catalog;
+	struct policy policy;
+	bool zones_ready;
+
+	unsigned lane_count;
+	struct lane lane[PORTS_MAX];
+	int tx_queue[PORTS_MAX]; // -1: another worker serves this port
+
+	uint64_t idle_since; // time stamp counter
+	uint64_t counter[COUNTER_COUNT];
+	uint64_t latency[LATENCY_BUCKETS];
+	struct burst burst;
+	uint8_t reply[DNS_UDP_CEILING_BYTES + CACHE_LINE_BYTES];
+};
+
+// A worker on the memory of its CPU's node, without lanes. NULL: no memory.
+struct worker *worker_new(struct house *, unsigned index, unsigned cpu);
+void worker_free(struct worker *);
+// Deals the queue pairs of all ports out; each goes to one worker, all workers get about as many.
+void workers_deal(struct worker *const *, unsigned count, const struct port *ports, unsigned port_count);
+// Every lane once, then what control sent. Returns how much there was to do.
+unsigned worker_turn(struct worker *);
+// Turns until house->stop. An lcore function.
+int worker_main(void *worker);
