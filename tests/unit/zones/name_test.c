@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <pollux/name.h>
+
+static const uint8_t *wire(const char *text)
+{
+	static uint8_t buffers[8][NAME_MAX_BYTES];
+	static unsigned next;
+	uint8_t *to = buffers[next++ % 8];
+	assert_int_equal(name_from_text(to, NULL, text, strlen(text), NULL), ST_OK);
+	return to;
+}
+
+static void assert_refused(const char *text)
+{
+	uint8_t to[NAME_MAX_BYTES];
+	assert_int_not_equal(name_from_text(to, NULL, text, strlen(text), wire("example.")), ST_OK);
+}
+
+static void text_and_wire_are_each_others_inverse(void **state)
+{
+	(void)state;
+	static const char *const names[] = { ".", "example.com.", "a\\.b.example.", "*.example.", "\\000\\255.x.",
+		"with\\032space.x.", "\\@.\\$.\\;.", "MiXeD.CaSe." };
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		char text[NAME_TEXT_BYTES];
+		assert_string_equal(name_to_text(text, wire(names[i])), names[i]);
+	}
+}
+
+static void relative_names_get_the_origin(void **state)
+{
+	(void)state;
+	uint8_t to[NAME_MAX_BYTES];
+	unsigned bytes;
+	char text[NAME_TEXT_BYTES];
+	assert_int_equal(name_from_text(to, &bytes, "www", 3, wire("example.com.")), ST_OK);
+	assert_int_equal(bytes, 17);
+	assert_string_equal(name_to_text(text, to), "www.example.com.");
+	assert_int_equal(name_from_text(to, &bytes, "@", 1, wire("example.com.")), ST_OK);
+	assert_string_equal(name_to_text(text, to), "example.com.");
+	assert_int_equal(name_from_text(to, &bytes, "www", 3, NULL), ST_INVALID);
+}
+
+static void malformed_text_is_refused(void **state)
+{
+	(void)state;
+	assert_refused("");
+	assert_refused("a..b");
+	assert_refused(".a");
+	assert_refused("a\\");
+	assert_refused("a\\25");
+	assert_refused("a\\256");
+	assert_refused("a\\2x5");
+}
+
+static void a_label_of_63_octets_is_taken_and_one_of_64_refused(void **state)
+{
+	(void)state;
+	char text[80];
+	memset(text, 'a', 64);
+	strcpy(text + 63, ".");
+	assert_int_equal(wire(text)[0], 63);
+	strcpy(text + 63, "a.");
+	assert_refused(text);
+}
+
+static void a_name_of_255_octets_is_taken_and_one_of_256_refused(void **state)
+{
+	(void)state;
+	char text[512] = "";
+	for (int i = 0; i < 3; i++)
+		strcat(text, "123456789012345678901234567890123456789012345678901234567890123.");
+	strcat(text, "1234567890123456789012345678901234567890123456789012345678901.");
+	assert_int_equal(name_length(wire(text), NAME_MAX_BYTES), 255);
+	text[strlen(text) - 1] = '\0';
+	strcat(text, "2.");
+	assert_refused(text);
+}
+
+static void pointers_and_cut_names_have_no_length(void **state)
+{
+	(void)state;
+	assert_int_equal(name_length((const uint8_t *)"\xc0\x0c", 2), 0);
+	assert_int_equal(name_length((const uint8_t *)"\x40" "a", 2), 0);
+	assert_int_equal(name_length((const uint8_t *)"\3abc", 4), 0);
+	assert_int_equal(name_length((const uint8_t *)"\3ab", 3), 0);
+	assert_int_equal(name_length((const uint8_t *)"", 0), 0);
+	assert_int_equal(name_length((const uint8_t *)"\0", 1), 1);
+}
+
+static void names_are_compared_without_case_label_by_label(void **state)
+{
+	(void)state;
+	assert_true(name_equal(wire("Example.COM."), wire("example.com.")));
+	assert_false(name_equal(wire("example.com."), wire("example.org.")));
+	assert_true(name_is_under(wire("www.Example.com."), wire("example.COM.")));
+	assert_true(name_is_under(wire("example.com."), wire("example.com.")));
+	assert_true(name_is_under(wire("example.com."), wire(".")));
+	assert_false(name_is_under(wire("notexample.com."), wire("example.com.")));
+	assert_false(name_is_under(wire("com."), wire("example.com.")));
+}
+
+static void canonical_order_is_that_of_rfc_4034(void **state)
+{
+	(void)state;
+	static const char *const sorted[] = { "example.", "a.example.", "yljkjljk.a.example.", "Z.a.example.",
+		"zABC.a.EXAMPLE.", "z.example.", "\\001.z.example.", "*.z.example.", "\\200.z.example." };
+	for (size_t i = 0; i + 1 < sizeof(sorted) / sizeof(*sorted); i++) {
+		assert_true(name_compare(wire(sorted[i]), wire(sorted[i + 1])) < 0);
+		assert_true(name_compare(wire(sorted[i + 1]), wire(sorted[i])) > 0);
+		assert_true(name_compare(wire(sorted[i]), wire(sorted[i])) == 0);
+	}
+}
+
+static void a_prepared_name_hashes_each_suffix_as_that_suffix_alone(void **state)
+{
+	(void)state;
+	struct folded_name whole, part;
+	const uint8_t *name = wire("WWW.averyverylonglabelindeed.Example.com.");
+	name_prepare(&whole, name, name_length(name, 255), 42);
+	assert_int_equal(whole.labels, 4);
+	assert_int_equal(whole.label_at[4], 0);
+	assert_int_equal(whole.label_at[0], whole.bytes - 1);
+	for (unsigned depth = 0; depth <= 4; depth++) {
+		name_prepare(&part, whole.wire + whole.label_at[depth], whole.bytes - whole.label_at[depth], 42);
+		assert_true(part.hash[depth] == whole.hash[depth]);
+		assert_int_equal(part.labels, depth);
+	}
+	name_prepare(&part, name, name_length(name, 255), 43);
+	assert_true(part.hash[4] != whole.hash[4]);
+}
+
+static void names_that_differ_in_label_borders_hash_differently(void **state)
+{
+	(void)state;
+	struct folded_name a, b;
+	name_prepare(&a, wire("ab.c."), 6, 1);
+	name_prepare(&b, wire("a.bc."), 6, 1);
+	assert_true(a.hash[2] != b.hash[2]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(text_and_wire_are_each_others_inverse),
+		cmocka_unit_test(relative_names_get_the_origin),
+		cmocka_unit_test(malformed_text_is_refused),
+		cmocka_unit_test(a_label_of_63_octets_is_taken_and_one_of_64_refused),
+		cmocka_unit_test(a_name_of_255_octets_is_taken_and_one_of_256_refused),
+		cmocka_unit_test(pointers_and_cut_names_have_no_length),
+		cmocka_unit_test(names_are_compared_without_case_label_by_label),
+		cmocka_unit_test(canonical_order_is_that_of_rfc_4034),
+		cmocka_unit_test(a_prepared_name_hashes_each_suffix_as_that_suffix_alone),
+		cmocka_unit_test(names_that_differ_in_label_borders_hash_differently),
+	};
+	return cmocka_run_group_tests_name("name", tests, NULL, NULL) ? 1 : 0;
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <pollux/query.h>
+
+#define HEAD(flags, qd, an, ns, ar) "\x12\x34" flags "\0" qd "\0" an "\0" ns "\0" ar
+#define QUESTION "\3wWw\7example\3com\0\0\1\0\1"
+#define OPT_RR(size, version, flags) "\0\0\x29" size "\0" version flags "\0\0"
+
+static struct query q;
+static enum rcode rcode;
+
+// Parses a copy of exactly that size, so that a sanitizer sees a read outside it.
+static enum query_verdict parse(const char *bytes, size_t count)
+{
+	static uint8_t *copy;
+	free(copy);
+	copy = malloc(count ? count : 1);
+	memcpy(copy, bytes, count);
+	return query_parse(&q, copy, count, 7, &rcode);
+}
+#define PARSE(literal) parse(literal, sizeof(literal) - 1)
+
+static void a_plain_question_is_valid(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\0") QUESTION), QUERY_VALID);
+	assert_int_equal(q.id, 0x1234);
+	assert_int_equal(q.type, 1);
+	assert_int_equal(q.class, 1);
+	assert_int_equal(q.question_bytes, 21);
+	assert_int_equal(q.name.labels, 3);
+	assert_memory_equal(q.name.wire, "\3www\7example\3com", 17);
+	assert_false(q.edns);
+	assert_int_equal(q.udp_size, 512);
+}
+
+static void less_than_a_header_is_never_answered(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(""), QUERY_SHORT);
+	assert_int_equal(PARSE("\x12\x34\1\0\0\1\0\0\0\0\0"), QUERY_SHORT);
+}
+
+static void a_response_is_never_answered(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\x81\0", "\1", "\0", "\0", "\0") QUESTION), QUERY_IS_RESPONSE);
+}
+
+static void an_empty_question_is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\0", "\0", "\0", "\0")), QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_REFUSED);
+}
+
+static void two_questions_are_a_format_error(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\2", "\0", "\0", "\0") QUESTION QUESTION), QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_FORMERR);
+	assert_int_equal(q.question_bytes, 0);
+}
+
+static void every_other_opcode_is_not_implemented(void **state)
+{
+	(void)state;
+	for (unsigned opcode = 1; opcode < 16; opcode++) {
+		char message[] = HEAD("\1\0", "\1", "\0", "\0", "\0") QUESTION;
+		message[2] = (char)(opcode << 3);
+		assert_int_equal(parse(message, sizeof(message) - 1), QUERY_ERROR);
+		assert_int_equal(rcode, RCODE_NOTIMP);
+		assert_int_equal(q.question_bytes, 21);
+	}
+}
+
+static void every_cut_of_a_question_is_a_format_error(void **state)
+{
+	(void)state;
+	static const char whole[] = HEAD("\1\0", "\1", "\0", "\0", "\0") QUESTION;
+	for (size_t bytes = 12; bytes < sizeof(whole) - 1; bytes++) {
+		assert_int_equal(parse(whole, bytes), QUERY_ERROR);
+		assert_int_equal(rcode, RCODE_FORMERR);
+	}
+}
+
+static void odd_labels_are_a_format_error(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\0") "\xc0\x0c\0\1\0\1"), QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_FORMERR);
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\0") "\x41" "a\0\0\1\0\1"), QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_FORMERR);
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\0") "\x81" "a\0\0\1\0\1"), QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_FORMERR);
+}
+
+static void an_opt_tells_size_and_do(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\1") QUESTION OPT_RR("\x10\0", "\0", "\x80\0")), QUERY_VALID);
+	assert_true(q.edns);
+	assert_true(q.dnssec_ok);
+	assert_int_equal(q.udp_size, 4096);
+}
+
+static void an_opt_size_below_512_counts_as_512(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\1") QUESTION OPT_RR("\0\1", "\0", "\0\0")), QUERY_VALID);
+	assert_int_equal(q.udp_size, 512);
+	assert_false(q.dnssec_ok);
+}
+
+static void an_opt_is_found_behind_other_records(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\2") QUESTION
+		"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\1\2\3\4" OPT_RR("\x10\0", "\0", "\0\0")), QUERY_VALID);
+	assert_true(q.edns);
+}
+
+static void two_opts_are_a_format_error(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\2") QUESTION OPT_RR("\x10\0", "\0", "\0\0")
+		OPT_RR("\x10\0", "\0", "\0\0")), QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_FORMERR);
+}
+
+static void an_opt_must_belong_to_the_root(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\1") QUESTION "\1a" OPT_RR("\x10\0", "\0", "\0\0")),
+		QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_FORMERR);
+}
+
+static void another_edns_version_is_badvers(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\1") QUESTION OPT_RR("\x10\0", "\1", "\0\0")), QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_BADVERS);
+	assert_true(q.edns);
+}
+
+static void unknown_options_are_ignored_and_broken_ones_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\1") QUESTION
+		"\0\0\x29\x10\0\0\0\0\0\0\6\xff\xff\0\2ab"), QUERY_VALID);
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\1") QUESTION
+		"\0\0\x29\x10\0\0\0\0\0\0\6\xff\xff\0\3ab"), QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_FORMERR);
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\1") QUESTION
+		"\0\0\x29\x10\0\0\0\0\0\0\7\xff\xff\0\2ab"), QUERY_ERROR);
+}
+
+static void announced_records_that_are_missing_are_a_format_error(void **state)
+{
+	(void)state;
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\1", "\0", "\0") QUESTION), QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_FORMERR);
+	assert_int_equal(PARSE(HEAD("\1\0", "\1", "\0", "\0", "\1") QUESTION), QUERY_ERROR);
+	assert_int_equal(rcode, RCODE_FORMERR);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_plain_question_is_valid),
+		cmocka_unit_test(less_than_a_header_is_never_answered),
+		cmocka_unit_test(a_response_is_never_answered),
+		cmocka_unit_test(an_empty_question_is_refused),
+		cmocka_unit_test(two_questions_are_a_format_error),
+		cmocka_unit_test(every_other_opcode_is_not_implemented),
+		cmocka_unit_test(every_cut_of_a_question_is_a_format_error),
+		cmocka_unit_test(odd_labels_are_a_format_error),
+		cmocka_unit_test(an_opt_tells_size_and_do),
+		cmocka_unit_test(an_opt_size_below_512_counts_as_512),
+		cmocka_unit_test(an_opt_is_found_behind_other_records),
+		cmocka_unit_test(two_opts_are_a_format_error),
+		cmocka_unit_test(an_opt_must_belong_to_the_root),
+		cmocka_unit_test(another_edns_version_is_badvers),
+		cmocka_unit_test(unknown_options_are_ignored_and_broken_ones_refused),
+		cmocka_unit_test(announced_records_that_are_missing_are_a_format_error),
+	};
+	return cmocka_run_group_tests_name("query", tests, NULL, NULL) ? 1 : 0;
+}
