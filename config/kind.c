@@ -136,19 +136,24 @@ static char *word_at(const char *words, int index)
 	return strndup(words, strcspn(words, "|"));
 }
 
-// "a, b or c"
-static bool refuse_word(const char *words, char *problem, size_t room)
+// "a|b|c" -> "a, b or c"
+static void list_words(const char *words, char *to, size_t room)
 {
-	size_t at = (size_t)snprintf(problem, room, "is not one of ");
+	size_t at = 0;
 	for (const char *c = words; *c && at + 8 < room; c++) {
 		if (*c != '|')
-			problem[at++] = *c;
+			to[at++] = *c;
 		else
-			at += (size_t)snprintf(
-				problem + at, room - at, "%s", strchr(c + 1, '|') ? ", " : " and ");
+			at += (size_t)snprintf(to + at, room - at, "%s", strchr(c + 1, '|') ? ", " : " or ");
 	}
-	problem[at] = 0;
-	return false;
+	to[at] = 0;
+}
+
+static bool refuse_word(const char *words, char *problem, size_t room)
+{
+	char list[128];
+	list_words(words, list, sizeof(list));
+	return say(problem, room, "is not %s", list);
 }
 
 static bool read_word(void *to, const char *text, const struct where *where, char *problem, size_t room)
@@ -241,24 +246,43 @@ static char *print_duration(int64_t us)
 	return new_text("%" PRId64 "us", us);
 }
 
-static bool out_of_range(
-	const struct option_info *info, int64_t factor, bool duration, char *problem, size_t room)
+static void print_range(const struct option_info *info, int64_t us, char *to, size_t room)
 {
-	if (!duration)
-		return say(problem, room, "is out of range: %" PRId64 " to %" PRId64 " %s", info->min,
-			info->max, info->unit);
-	char *min = print_duration(info->min * factor), *max = print_duration(info->max * factor);
-	say(problem, room, "is out of range: %s to %s", min ? min : "?", max ? max : "?");
+	if (us == 0) {
+		snprintf(to, room, "%" PRId64 " to %" PRId64 "%s%s", info->min, info->max,
+			*info->unit ? " " : "", info->unit);
+		return;
+	}
+	char *min = print_duration(info->min * us), *max = print_duration(info->max * us);
+	snprintf(to, room, "%s to %s", min ? min : "?", max ? max : "?");
 	free(min);
 	free(max);
-	return false;
+}
+
+void option_range_text(const struct option_info *info, char *to, size_t room)
+{
+	to[0] = 0;
+	if (strchr(info->unit, '|'))
+		list_words(info->unit, to, room);
+	else if (info->max > 0)
+		print_range(info,
+			strcmp(info->unit, "us") == 0	? 1
+			: strcmp(info->unit, "ms") == 0 ? 1000
+							: 0,
+			to, room);
+}
+
+static bool out_of_range(const struct option_info *info, char *problem, size_t room)
+{
+	char range[128];
+	option_range_text(info, range, sizeof(range));
+	return say(problem, room, "is out of range: %s", range);
 }
 
 // A problem left empty asks for "expected ..., found ...".
 static bool read_number(unsigned *to, const char *text, const struct where *where, const struct unit *units,
 	int64_t resolution, char *problem, size_t room)
 {
-	bool duration = units == time_units;
 	int64_t value = 0;
 	switch (scan_number(&value, text, units)) {
 	case NUMBER_FOREIGN:
@@ -266,7 +290,7 @@ static bool read_number(unsigned *to, const char *text, const struct where *wher
 	case NUMBER_NO_UNIT:
 		return say(problem, room, "lacks its unit: us, ms, s, m or h");
 	case NUMBER_HUGE:
-		return out_of_range(where->info, resolution, duration, problem, room);
+		return out_of_range(where->info, problem, room);
 	case NUMBER_GOOD:
 		break;
 	}
@@ -274,7 +298,7 @@ static bool read_number(unsigned *to, const char *text, const struct where *wher
 		return say(problem, room, "is not a whole number of milliseconds");
 	value /= resolution;
 	if (value < where->info->min || value > where->info->max)
-		return out_of_range(where->info, resolution, duration, problem, room);
+		return out_of_range(where->info, problem, room);
 	*to = (unsigned)value;
 	return true;
 }
@@ -436,31 +460,29 @@ static bool equal_apex(const void *a, const void *b)
 }
 
 const struct kind kinds[KIND_COUNT_OF] = {
-	[KIND_NAME] = { "name", "a name of letters, digits, - and _", sizeof(char *), read_name, print_text,
+	[KIND_NAME] = { "a name of letters, digits, - and _", sizeof(char *), read_name, print_text,
 		equal_text, free_text },
-	[KIND_TEXT] = { "text", "a text", sizeof(char *), read_text, print_text, equal_text, free_text },
-	[KIND_PATH] = { "path", "a path", sizeof(char *), read_path, print_text, equal_text, free_text },
-	[KIND_PATH_OR_AUTO] = { "path or auto", "a path or auto", sizeof(char *), read_path_or_auto,
-		print_text, equal_text, free_text },
-	[KIND_WORD] = { "word", "a word", sizeof(char *), read_word, print_text, equal_text, free_text },
-	[KIND_CHOICE] = { "word", "a word", sizeof(int), read_choice, print_choice, equal_count, NULL },
-	[KIND_FLAG] = { "word", "a word", sizeof(bool), read_flag, print_flag, equal_flag, NULL },
-	[KIND_COUNT] = { "number", "a whole number", sizeof(unsigned), read_count, print_count, equal_count,
-		NULL },
-	[KIND_LCORE] = { "core", "a core such as 2 or a range such as 2-5", sizeof(unsigned), read_count,
-		print_count, equal_count, NULL },
-	[KIND_OCTETS] = { "size", "a size such as 1232 or 4k", sizeof(unsigned), read_octets, print_count,
-		equal_count, NULL },
-	[KIND_DURATION_US] = { "duration", "a duration such as 100us", sizeof(unsigned), read_us, print_us,
-		equal_count, NULL },
-	[KIND_DURATION_MS] = { "duration", "a duration such as 400ms or 2s", sizeof(unsigned), read_ms,
-		print_ms, equal_count, NULL },
-	[KIND_PREFIX] = { "address/length", "an address with its prefix length such as 198.18.0.53/24",
-		sizeof(struct ip_prefix), read_prefix, print_prefix, equal_prefix, NULL },
-	[KIND_ENDPOINT] = { "address[@port]", "an address such as 198.18.0.1 or 2001:db8::1@5300",
-		sizeof(struct ip_endpoint), read_endpoint, print_endpoint, equal_endpoint, NULL },
-	[KIND_ROUTER] = { "address", "an address such as 198.18.0.1", sizeof(struct ip_endpoint), read_router,
-		print_router, equal_endpoint, NULL },
-	[KIND_APEX] = { "domain name", "a domain name", sizeof(uint8_t *), read_apex, print_apex, equal_apex,
+	[KIND_TEXT] = { "a text", sizeof(char *), read_text, print_text, equal_text, free_text },
+	[KIND_PATH] = { "a path", sizeof(char *), read_path, print_text, equal_text, free_text },
+	[KIND_PATH_OR_AUTO] = { "a path or auto", sizeof(char *), read_path_or_auto, print_text, equal_text,
 		free_text },
+	[KIND_WORD] = { "a word", sizeof(char *), read_word, print_text, equal_text, free_text },
+	[KIND_CHOICE] = { "a word", sizeof(int), read_choice, print_choice, equal_count, NULL },
+	[KIND_FLAG] = { "a word", sizeof(bool), read_flag, print_flag, equal_flag, NULL },
+	[KIND_COUNT] = { "a whole number", sizeof(unsigned), read_count, print_count, equal_count, NULL },
+	[KIND_LCORE] = { "a core such as 2 or a range such as 2-5", sizeof(unsigned), read_count, print_count,
+		equal_count, NULL },
+	[KIND_OCTETS] = { "a size such as 1232 or 4k", sizeof(unsigned), read_octets, print_count,
+		equal_count, NULL },
+	[KIND_DURATION_US] = { "a duration such as 100us", sizeof(unsigned), read_us, print_us, equal_count,
+		NULL },
+	[KIND_DURATION_MS] = { "a duration such as 400ms or 2s", sizeof(unsigned), read_ms, print_ms,
+		equal_count, NULL },
+	[KIND_PREFIX] = { "an address with its prefix length such as 198.18.0.53/24",
+		sizeof(struct ip_prefix), read_prefix, print_prefix, equal_prefix, NULL },
+	[KIND_ENDPOINT] = { "an address such as 198.18.0.1 or 2001:db8::1@5300", sizeof(struct ip_endpoint),
+		read_endpoint, print_endpoint, equal_endpoint, NULL },
+	[KIND_ROUTER] = { "an address such as 198.18.0.1", sizeof(struct ip_endpoint), read_router,
+		print_router, equal_endpoint, NULL },
+	[KIND_APEX] = { "a domain name", sizeof(uint8_t *), read_apex, print_apex, equal_apex, free_text },
 };

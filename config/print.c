@@ -190,5 +190,4 @@ void config_print(const struct config *config, FILE *to)
 	emit(&p, &event, yaml_stream_end_event_initialize(&event));
 	yaml_emitter_flush(&p.emitter);
 	yaml_emitter_delete(&p.emitter);
-	fputc('\n', to); // libyaml leaves the last line open
 }

@@ -9,6 +9,7 @@
 #include "check.h"
 #include "path.h"
 #include "schema.h"
+#include "sort.h"
 #include "suggest.h"
 #include "tree.h"
 
@@ -421,7 +422,7 @@ static void read_tree(struct reading *r, const struct tree *tree)
 		r->status = status;
 }
 
-enum status config_read_text(
+static enum status read_reported(
 	struct config **config, const char *text, size_t bytes, const char *name, struct report *report)
 {
 	*config = NULL;
@@ -445,6 +446,18 @@ enum status config_read_text(
 	}
 	*config = r.config;
 	return ST_OK;
+}
+
+enum status config_read_text(
+	struct config **config, const char *text, size_t bytes, const char *name, struct report *report)
+{
+	// The syntax, the values and the rules between them are looked at one after the other; people read a
+	// file from top to bottom.
+	struct sorted_report sorted;
+	sorted_report_begin(&sorted, report);
+	enum status status = read_reported(config, text, bytes, name, &sorted.report);
+	sorted_report_end(&sorted, name, report);
+	return status;
 }
 
 static enum status read_whole(FILE *file, char **text, size_t *bytes)

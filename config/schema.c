@@ -7,11 +7,10 @@
 
 #include "schema.h"
 
-// The public half. The kind's name is a string constant there, so that the table needs no start-up code.
 const struct option_info option_info[] = {
 #define OPTION(k, kind_, owner_, member_, default_, min_, max_, unit_, effect_, help_)                       \
 	{ .key = k,                                                                                          \
-		.kind = #kind_,                                                                              \
+		.kind = WORDS_##kind_,                                                                       \
 		.default_text = default_,                                                                    \
 		.unit = unit_,                                                                               \
 		.help = help_,                                                                               \
@@ -20,7 +19,7 @@ const struct option_info option_info[] = {
 		.effect = effect_ },
 #define LIST_OPTION(k, kind_, owner_, member_, count_, most_, default_, min_, max_, unit_, effect_, help_)   \
 	{ .key = k,                                                                                          \
-		.kind = "list of " #kind_,                                                                   \
+		.kind = "list of " WORDS_##kind_,                                                            \
 		.default_text = default_,                                                                    \
 		.unit = unit_,                                                                               \
 		.help = help_,                                                                               \

@@ -27,6 +27,24 @@ enum kind_id {
 	KIND_COUNT_OF
 };
 
+// What people call the values of a kind.
+#define WORDS_NAME "name"
+#define WORDS_TEXT "text"
+#define WORDS_PATH "path"
+#define WORDS_PATH_OR_AUTO "path or auto"
+#define WORDS_WORD "word"
+#define WORDS_CHOICE "word"
+#define WORDS_FLAG "word"
+#define WORDS_COUNT "number"
+#define WORDS_LCORE "core or range"
+#define WORDS_OCTETS "size"
+#define WORDS_DURATION_US "duration"
+#define WORDS_DURATION_MS "duration"
+#define WORDS_PREFIX "address/length"
+#define WORDS_ENDPOINT "address[@port]"
+#define WORDS_ROUTER "address"
+#define WORDS_APEX "domain name"
+
 enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_COUNT };
 
 // The private half of a row; the public one is the option_info of the same index.
@@ -55,7 +73,6 @@ struct where {
 };
 
 struct kind {
-	const char *name;
 	const char *expected; // "a duration such as 400ms"
 	size_t bytes;	      // of the member, or of one item
 	// `problem` gets a sentence about the text when it is false, NULL for "expected ..., found ...".

@@ -100,6 +100,9 @@ struct option_info {
 };
 extern const struct option_info option_info[];
 extern const unsigned option_count;
+// The values an option may have, for people: "512 to 1452 octets", "0 to 10ms", "auto, on or off"; "" when its
+// kind says it all.
+void option_range_text(const struct option_info *, char *to, size_t room);
 // Keys whose values differ and that a reload cannot change; calls `visit` for each.
 void config_needs_restart(const struct config *running, const struct config *fresh,
 	void (*visit)(void *ctx, const char *key), void *ctx);

@@ -215,9 +215,9 @@ static void each_kind_of_error_names_its_line_and_column(void **state)
 		{ "answers: {udp-size: 4096}\n",
 			"1:21: error: answers.udp-size: '4096' is out of range: 512 to 1452 octets" },
 		{ "answers: {any-udp: maybe}\n",
-			"1:20: error: answers.any-udp: 'maybe' is not one of minimal and full" },
+			"1:20: error: answers.any-udp: 'maybe' is not minimal or full" },
 		{ "dataplane: {hugepages: 1}\n",
-			"1:24: error: dataplane.hugepages: '1' is not one of auto, on and off" },
+			"1:24: error: dataplane.hugepages: '1' is not auto, on or off" },
 		{ "ports: [{device: d, addresses: 198.18.0.53}]\n",
 			"1:32: error: ports[].addresses: '198.18.0.53' lacks the prefix length of its link, "
 			"such as "
