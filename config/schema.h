@@ -36,13 +36,13 @@ enum kind_id {
 #define WORDS_CHOICE "word"
 #define WORDS_FLAG "word"
 #define WORDS_COUNT "number"
-#define WORDS_LCORE "core or range"
+#define WORDS_LCORE "cores or ranges"
 #define WORDS_OCTETS "size"
 #define WORDS_DURATION_US "duration"
 #define WORDS_DURATION_MS "duration"
 #define WORDS_PREFIX "address/length"
 #define WORDS_ENDPOINT "address[@port]"
-#define WORDS_ROUTER "address"
+#define WORDS_ROUTER "addresses"
 #define WORDS_APEX "domain name"
 
 enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_COUNT };
