@@ -19,6 +19,7 @@
 	X(ST_BUSY, "in use by another process")                                                                   \
 	X(ST_TIMEOUT, "timed out")                                                                                \
 	X(ST_REFUSED, "refused")                                                                                  \
+	X(ST_CANCELLED, "cancelled")                                                                              \
 	X(ST_SYSTEM, "system call failed")
 
 enum status {

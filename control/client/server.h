@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The servers that may be asked, and which one to ask next. A list never changes, it is replaced: questions
+// under way keep theirs. Times are microseconds of the monotonic clock, given as arguments.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#define SERVERS_MAX 64
+
+struct stream;
+
+struct server {
+	struct sockaddr_storage address;
+	socklen_t address_bytes;
+	uint32_t srtt_us;  // smoothed round trip time; 0: not asked yet
+	unsigned silences; // tries in a row without an answer
+	uint64_t down_until_us; // not the first choice before then
+	uint64_t plain_until_us; // no EDNS before then: it answered FORMERR to it
+	struct stream *stream;  // the TCP connection, or NULL; see stream.h
+};
+
+struct server_list {
+	unsigned references, count;
+	struct server server[];
+};
+
+// With one reference. What `former` (may be NULL) learned about an address goes on. At most SERVERS_MAX; NULL: no memory.
+struct server_list *server_list_new(const struct sockaddr_storage *, unsigned count, const struct server_list *former);
+struct server_list *server_list_keep(struct server_list *);
+void server_list_drop(struct server_list *); // frees with the last reference, connections included
+
+// Where a question stands with each server of its list.
+struct server_tries {
+	uint64_t failed; // bit i: server i gave an answer that is none, so it is not asked again
+	uint8_t count[SERVERS_MAX];
+};
+// The server for the next try, or -1 when all have failed: the one asked least for this question, then one
+// that keeps silent only when its time to be tried again has come, then the fastest. Marks the choice.
+int server_choose(struct server_list *, struct server_tries *, uint64_t now_us);
+
+void server_answered(struct server *, uint64_t rtt_us);
+// Backs off: 1, 2, 4 ... 64 seconds after two tries in a row without an answer.
+void server_kept_silent(struct server *, uint64_t waited_us, uint64_t now_us);
