@@ -36,6 +36,10 @@ void resolver_ask(struct resolver *, const struct asker *, const uint8_t *wire, 
 
 struct resolver_counters {
 	uint64_t asked, answered_zones, answered_forward, refused, servfail, dropped, open, coalesced;
+	uint64_t malformed; // answered FORMERR, NOTIMP or BADVERS
+	uint64_t full;	    // answered SERVFAIL at once: forward.max-open questions were waiting
 	uint64_t upstream_sent, upstream_retries, upstream_tcp, upstream_replies, upstream_mismatched, upstream_timeouts;
+	uint64_t upstream_malformed, upstream_errors; // replies: unreadable, or with an rcode that is no answer
+	uint64_t upstream_unreachable, upstream_no_socket, upstream_without_edns;
 };
-const struct resolver_counters *resolver_counters(const struct resolver *);
+const struct resolver_counters *resolver_counters(struct resolver *); // as of now

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The first step: our own zones, by the same code as in the dataplane.
+#include <pollux/rrtype.h>
+
+#include "chain.h"
+
+// A CNAME or DNAME led out of our zones (RFC 1034 4.3.2 3a): what was found goes in front of what the next
+// step finds for the last target.
+static enum outcome keep_aliases(struct ask *ask)
+{
+	const struct reply *reply = &ask->resolver->reply;
+	ask->rcode = RCODE_SERVFAIL;
+	if (message_read(&ask->own, reply->wire, reply->bytes) != ST_OK)
+		return ERROR;
+	for (unsigned i = 0; i < ask->own.section_at[SECTION_ANSWER + 1]; i++) {
+		if (ask->own.rr[i].type == TYPE_CNAME)
+			ask->target = ask->own.rr[i].rdata;
+	}
+	return ask->target ? PASS : ERROR;
+}
+
+enum outcome from_authorities(struct ask *ask)
+{
+	struct resolver *r = ask->resolver;
+	const struct image *zone = catalog_find(r->catalog, &ask->query.name);
+	switch (answer_query(r->catalog, &r->policy, &ask->query, zone, ask->asker.transport, &r->reply)) {
+	case ANSWER_READY:
+		break;
+	case ANSWER_NOT_HERE:
+		return PASS;
+	case ANSWER_CONTINUE:
+		return keep_aliases(ask);
+	}
+	if (zone)
+		r->counters.answered_zones++;
+	else if (r->reply.rcode == RCODE_REFUSED)
+		r->counters.refused++;
+	return ANSWER;
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The last step: other name servers. Equal questions that wait at the same time share one exchange with
+// them (RFC 5452 5: else a forger has many chances at once).
+#include <stdlib.h>
+#include <string.h>
+#include <sys/tree.h>
+
+#include <pollux/log.h>
+#include <pollux/name.h>
+#include <pollux/rrtype.h>
+
+#include "chain.h"
+#include "client/upstream.h"
+#include "tap.h"
+
+#define STREAM_IDLE_MS 10000
+#define TYPE_NSEC3_CODE 50
+#define TYPE_TKEY_CODE 249
+#define TYPE_TSIG_CODE 250
+
+// A question to others, and who waits for its answer.
+struct pending {
+	RB_ENTRY(pending) by_question;
+	struct forwarders *forwarders;
+	TAILQ_HEAD(, ask) asks;
+	uint16_t type, class;
+	bool dnssec_ok, checking_disabled;
+	unsigned name_bytes;
+	uint8_t name[NAME_MAX_BYTES]; // folded
+};
+
+RB_HEAD(pending_tree, pending);
+
+struct forwarders {
+	struct resolver *resolver;
+	struct upstream *upstream;
+	struct pending_tree pending;
+	unsigned servers;
+};
+
+static int compare_pending(const struct pending *a, const struct pending *b)
+{
+	if (a->name_bytes != b->name_bytes)
+		return a->name_bytes < b->name_bytes ? -1 : 1;
+	if (a->type != b->type)
+		return a->type < b->type ? -1 : 1;
+	if (a->class != b->class)
+		return a->class < b->class ? -1 : 1;
+	unsigned flags_a = a->dnssec_ok * 2u + a->checking_disabled, flags_b = b->dnssec_ok * 2u + b->checking_disabled;
+	if (flags_a != flags_b)
+		return flags_a < flags_b ? -1 : 1;
+	return memcmp(a->name, b->name, a->name_bytes);
+}
+
+RB_GENERATE_INTERNAL(pending_tree, pending, by_question, compare_pending, __attribute__((unused)) static)
+
+// RFC 4035 3.2.1: who did not set DO gets signatures and proofs only when asking for them by name. RFC 8945
+// 5.3: a TSIG is between two neighbours.
+static bool is_for_client(const void *ctx, const struct message_rr *rr)
+{
+	const struct query *q = ctx;
+	if (rr->type == TYPE_TSIG_CODE)
+		return false;
+	if (q->dnssec_ok || q->type == rr->type || q->type == TYPE_ANY)
+		return true;
+	return rr->type != TYPE_RRSIG && rr->type != TYPE_NSEC && rr->type != TYPE_NSEC3_CODE;
+}
+
+static bool put_section(struct ask *ask, enum section section, const struct message *m)
+{
+	unsigned first = m->section_at[section], count = m->section_at[section + 1] - first;
+	return composer_add_all(&ask->resolver->composer, section, m->rr + first, count, is_for_client, &ask->query);
+}
+
+// Id, RD, CD and question are the asker's own, the sections those of the server. AA speaks for the first
+// owner in the answer (RFC 1035 4.1.1): set only when our own zone holds it. AD (RFC 4035 3.2.3) is for those who
+// have validated.
+static enum outcome write_reply(struct ask *ask, const struct message *m)
+{
+	struct resolver *r = ask->resolver;
+	const struct query *q = &ask->query;
+	struct composer *c = &r->composer;
+	uint16_t flags = FLAG_QR | FLAG_RA | (q->flags & (FLAG_RD | FLAG_CD)) | (ask->own.flags & FLAG_AA);
+	flags |= m->rcode & FLAG_RCODE;
+	uint32_t limit = answer_limit(&r->policy, q, ask->asker.transport);
+	ask->rcode = RCODE_SERVFAIL;
+	if (!composer_start(c, r->buffer, limit, q->id, flags, q->wire + DNS_HEADER_BYTES, q->question_bytes, q->edns))
+		return ERROR;
+	// RFC 2181 9: TC when something of the answer is missing, not for want of additional records.
+	if (put_section(ask, SECTION_ANSWER, &ask->own) && put_section(ask, SECTION_ANSWER, m) &&
+		put_section(ask, SECTION_AUTHORITY, m))
+		put_section(ask, SECTION_ADDITIONAL, m);
+	else
+		composer_set_flags(c, FLAG_TC);
+	r->reply.bytes = composer_end(c, r->policy.udp_size, m->rcode, q->dnssec_ok);
+	r->counters.answered_forward++;
+	return ANSWER;
+}
+
+// Callees may ask again at once, so the question is out of the tree before the first of them hears.
+static void on_upstream(void *ctx, enum status status, const struct message *reply)
+{
+	struct pending *pending = ctx;
+	RB_REMOVE(pending_tree, &pending->forwarders->pending, pending);
+	struct ask *ask;
+	while ((ask = TAILQ_FIRST(&pending->asks))) {
+		TAILQ_REMOVE(&pending->asks, ask, waiting);
+		if (status == ST_CANCELLED) {
+			ask_drop(ask);
+			continue;
+		}
+		ask->rcode = RCODE_SERVFAIL; // those who could know failed, whatever they said
+		ask_resume(ask, status == ST_OK ? write_reply(ask, reply) : PASS);
+	}
+	free(pending);
+}
+
+static void fill_key(struct pending *key, const struct ask *ask)
+{
+	const struct query *q = &ask->query;
+	const uint8_t *name = ask->target ? ask->target : q->wire + DNS_HEADER_BYTES;
+	key->name_bytes = name_fold(key->name, name);
+	key->type = q->type;
+	key->class = q->class;
+	key->dnssec_ok = q->dnssec_ok;
+	key->checking_disabled = q->flags & FLAG_CD;
+}
+
+static struct pending *ask_upstream(struct forwarders *f, const struct pending *key)
+{
+	struct pending *pending = malloc(sizeof(*pending));
+	if (!pending)
+		return NULL;
+	*pending = *key;
+	pending->forwarders = f;
+	TAILQ_INIT(&pending->asks);
+	const struct upstream_question question = { pending->name, key->type, key->class, key->dnssec_ok,
+		key->checking_disabled };
+	if (upstream_ask(f->upstream, &question, on_upstream, pending) != ST_OK) {
+		free(pending);
+		return NULL;
+	}
+	RB_INSERT(pending_tree, &f->pending, pending);
+	return pending;
+}
+
+// Transfers and what is meant for one neighbour alone never go further.
+static bool may_be_forwarded(const struct query *q)
+{
+	return q->flags & FLAG_RD && q->type != TYPE_AXFR && q->type != TYPE_IXFR && q->type != TYPE_OPT &&
+	       q->type != TYPE_TKEY_CODE && q->type != TYPE_TSIG_CODE;
+}
+
+enum outcome from_forwarders(struct ask *ask)
+{
+	struct resolver *r = ask->resolver;
+	struct forwarders *f = r->forwarders;
+	if (!f->servers || !may_be_forwarded(&ask->query))
+		return PASS;
+	ask->rcode = RCODE_SERVFAIL;
+	if (r->counters.open >= r->max_waiting) {
+		r->counters.full++;
+		return PASS;
+	}
+	struct pending key;
+	fill_key(&key, ask);
+	struct pending *pending = RB_FIND(pending_tree, &f->pending, &key);
+	if (pending)
+		r->counters.coalesced++;
+	else if (!(pending = ask_upstream(f, &key)))
+		return PASS;
+	TAILQ_INSERT_TAIL(&pending->asks, ask, waiting);
+	return WAIT;
+}
+
+static int open_socket(void *ctx, int family, int type)
+{
+	const struct resolver *r = ctx;
+	if (r->tap && r->by_ports)
+		return tap_socket(r->tap, family, type);
+	return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static struct upstream_options options_of(struct resolver *r, const struct config *config)
+{
+	return (struct upstream_options){
+		.timeout_ms = config->forward_timeout_ms,
+		.deadline_ms = config->forward_deadline_ms,
+		.idle_ms = STREAM_IDLE_MS,
+		.max_open = config->forward_max_open,
+		.udp_size = (uint16_t)config->udp_size,
+		.mix_case = true,
+		.open_socket = open_socket,
+		.socket_ctx = r,
+	};
+}
+
+static struct sockaddr_storage address_of(const struct ip_endpoint *endpoint)
+{
+	struct sockaddr_storage address;
+	memset(&address, 0, sizeof(address)); // padding, too: addresses are compared as a whole
+	if (endpoint->family == AF_INET) {
+		struct sockaddr_in *ip4 = (struct sockaddr_in *)&address;
+		ip4->sin_family = AF_INET;
+		ip4->sin_port = htons(endpoint->port);
+		memcpy(&ip4->sin_addr, endpoint->bytes, sizeof(ip4->sin_addr));
+	} else {
+		struct sockaddr_in6 *ip6 = (struct sockaddr_in6 *)&address;
+		ip6->sin6_family = AF_INET6;
+		ip6->sin6_port = htons(endpoint->port);
+		memcpy(&ip6->sin6_addr, endpoint->bytes, sizeof(ip6->sin6_addr));
+	}
+	return address;
+}
+
+void forwarders_reconfigure(struct forwarders *f, const struct config *config)
+{
+	struct upstream_options options = options_of(f->resolver, config);
+	struct sockaddr_storage *addresses = calloc(config->forwarder_count + 1u, sizeof(*addresses));
+	for (unsigned i = 0; addresses && i < config->forwarder_count; i++)
+		addresses[i] = address_of(&config->forwarders[i]);
+	upstream_set_options(f->upstream, &options);
+	if (addresses && upstream_set_servers(f->upstream, addresses, config->forwarder_count) == ST_OK)
+		f->servers = config->forwarder_count;
+	else
+		log_error("no memory for the forwarders; the former ones stay");
+	free(addresses);
+}
+
+struct forwarders *forwarders_new(struct event_base *base, struct resolver *resolver, const struct config *config)
+{
+	struct forwarders *f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	struct upstream_options options = options_of(resolver, config);
+	f->resolver = resolver;
+	RB_INIT(&f->pending);
+	f->upstream = upstream_new(base, &options);
+	if (!f->upstream) {
+		free(f);
+		return NULL;
+	}
+	forwarders_reconfigure(f, config);
+	return f;
+}
+
+void forwarders_free(struct forwarders *f)
+{
+	if (!f)
+		return;
+	upstream_free(f->upstream);
+	free(f);
+}
+
+void forwarders_count(const struct forwarders *f, struct resolver_counters *to)
+{
+	const struct upstream_counters *from = upstream_counters(f->upstream);
+	to->upstream_sent = from->sent;
+	to->upstream_retries = from->retries;
+	to->upstream_tcp = from->tcp;
+	to->upstream_replies = from->replies;
+	to->upstream_mismatched = from->mismatched;
+	to->upstream_timeouts = from->timeouts;
+	to->upstream_malformed = from->malformed;
+	to->upstream_errors = from->errors;
+	to->upstream_unreachable = from->unreachable;
+	to->upstream_no_socket = from->no_socket;
+	to->upstream_without_edns = from->without_edns;
+}
