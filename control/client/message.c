@@ -258,13 +258,13 @@ static void write_opt(struct writer *out, uint16_t udp_size, uint16_t rcode, boo
 unsigned message_write_query(uint8_t *to, uint16_t id, uint16_t flags, const uint8_t *question,
 	unsigned question_bytes, uint16_t udp_size, bool dnssec_ok)
 {
+	memset(to, 0, DNS_HEADER_BYTES);
+	store_be16(to, id);
+	store_be16(to + 2, flags);
+	store_be16(to + 4, 1);
+	store_be16(to + 10, udp_size ? 1 : 0);
 	struct writer out = writer_of(to, QUERY_WIRE_BYTES);
-	write_be16(&out, id);
-	write_be16(&out, flags);
-	write_be16(&out, 1);
-	write_be16(&out, 0);
-	write_be16(&out, 0);
-	write_be16(&out, udp_size ? 1 : 0);
+	out.at += DNS_HEADER_BYTES;
 	write_bytes(&out, question, question_bytes);
 	if (udp_size)
 		write_opt(&out, udp_size, 0, dnssec_ok);
