@@ -19,21 +19,25 @@ enum field {
 	F_NAME_COMPRESSIBLE,	// a name of RFC 1035: may be compressed on the wire (RFC 3597 4)
 	F_NAME,			// any later name: never compressed
 	F_STRING,		// one character-string, RFC 1035 3.3
+	F_STRING_MAYBE,		// one or none, at the end
 	F_STRINGS,		// one or more, to the end of the RDATA
-	F_TEXT_REST,		// one text without length octet, to the end (CAA value)
+	F_TEXT_REST,		// one text without length octet, to the end (URI target)
+	F_TEXT_REST_MAYBE,	// the same, may be empty (CAA value)
 	F_TAG,			// CAA property tag
 	F_TYPE,			// mnemonic of an RR type
-	F_TYPE_BITMAP,		// RFC 4034 4.1.2
+	F_TYPE_BITMAP,		// RFC 4034 4.1.2, may be empty (RFC 5155 3.1.8)
 	F_TIME,			// YYYYMMDDHHmmSS or seconds, RFC 4034 3.2
 	F_ALGORITHM,		// number or mnemonic, RFC 4034 A.1
 	F_CERT_TYPE,		// RFC 4398 2.1
-	F_BASE64, F_HEX,	// to the end
+	F_BASE64, F_HEX,	// to the end, one octet at least
+	F_BASE64_MAYBE,		// to the end, may be empty (KEY without a key)
 	F_HEX_STRING,		// one length octet, hex or "-" (NSEC3 salt)
 	F_BASE32_STRING,	// one length octet, base32hex (NSEC3 next owner)
 	F_SVC_PARAMS,		// RFC 9460 2.1
 	F_WKS,			// protocol and ports, RFC 1035 3.4.2
-	F_LOC, F_APL, F_EUI48, F_EUI64, F_IPSECKEY, F_NSAP, F_A6,
-	F_HIP, F_NID,		// added by the types that need them
+	F_LOC, F_APL, F_EUI48, F_EUI64, F_NSAP,
+	F_NODE_ID,		// 64 bits in four groups of hex, RFC 6742 2.1.2
+	F_IPSECKEY, F_AMTRELAY, F_A6, F_HIP, // whole RDATA whose form depends on itself
 	F_UNKNOWN,		// RFC 3597 text only
 	F_COUNT
 };

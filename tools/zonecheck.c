@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// pollux-checkzone: reads a master file the way the server does and tells what is wrong with it.
+#include <err.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <pollux/name.h>
+#include <pollux/rrtype.h>
+#include <pollux/zonefile.h>
+
+enum { EXIT_GOOD, EXIT_WRONG, EXIT_USAGE };
+
+static const char usage[] =
+	"usage: pollux-checkzone [OPTION...] ORIGIN FILE\n"
+	"Checks the master file FILE of the zone ORIGIN as the server would read it.\n"
+	"Every error and warning goes to standard error as FILE:LINE:COLUMN.\n"
+	"\n"
+	"  -p, --print        print every record, one per line, names absolute\n"
+	"  -s, --stats        print how many records of each type there are, and the time taken\n"
+	"  -e, --max-errors N give up after N errors (default 100)\n"
+	"  -q, --quiet        say nothing when the zone is good\n"
+	"  -h, --help         show this text\n"
+	"  -V, --version      show the version\n"
+	"\n"
+	"Exit status: 0 the zone is good (perhaps with warnings), 1 it has errors, 2 wrong usage.\n";
+
+struct options {
+	bool print, stats, quiet;
+	unsigned max_errors;
+};
+
+struct check {
+	const struct options *options;
+	uint64_t records;
+	uint64_t of_type[65536];
+	char text[4 * 65535 + 8192]; // RDATA as \DDD, quotes and blanks
+};
+
+static void print_record(struct check *check, const struct record *record)
+{
+	char owner[NAME_TEXT_BYTES], type[16];
+	rdata_to_text(check->text, sizeof(check->text), record->type, record->rdata, record->rdata_bytes);
+	printf("%s\t%u\tIN\t%s\t%s\n", name_to_text(owner, record->owner), record->ttl,
+		rrtype_to_text(type, record->type), check->text);
+}
+
+static enum status take_record(void *ctx, const struct record *record)
+{
+	struct check *check = ctx;
+	check->records++;
+	check->of_type[record->type]++;
+	if (check->options->print)
+		print_record(check, record);
+	return ST_OK;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void print_stats(const struct check *check, uint64_t taken_us)
+{
+	char type[16];
+	for (unsigned code = 0; code < 65536; code++) {
+		if (check->of_type[code])
+			printf("%-12s %llu\n", rrtype_to_text(type, (uint16_t)code),
+				(unsigned long long)check->of_type[code]);
+	}
+	printf("%-12s %llu\n%-12s %llu ms\n", "records", (unsigned long long)check->records, "time",
+		(unsigned long long)taken_us / 1000);
+}
+
+static int check_zone(const struct options *options, const char *origin_text, const char *path)
+{
+	static const uint8_t root[] = { 0 };
+	uint8_t origin[NAME_MAX_BYTES];
+	struct report report = { .emit = report_to_stream, .max_errors = options->max_errors };
+	if (name_from_text(origin, NULL, origin_text, strlen(origin_text), root) != ST_OK) {
+		warnx("%s: not a domain name", origin_text);
+		return EXIT_USAGE;
+	}
+	struct check *check = calloc(1, sizeof(*check));
+	if (!check)
+		err(EXIT_WRONG, NULL);
+	check->options = options;
+	uint64_t start_us = now_us();
+	enum status status = zonefile_read(path, origin, take_record, check, &report, NULL);
+	if (options->stats)
+		print_stats(check, now_us() - start_us);
+	if (status != ST_OK && report.errors == 0)
+		warnx("%s: %s", path, status_text(status));
+	if (status == ST_OK && !options->quiet && !options->print)
+		printf("%s: %llu records, %u warnings\n", path, (unsigned long long)check->records, report.warnings);
+	free(check);
+	return status == ST_OK ? EXIT_GOOD : EXIT_WRONG;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option long_options[] = {
+		{ "print", no_argument, NULL, 'p' },	{ "stats", no_argument, NULL, 's' },
+		{ "quiet", no_argument, NULL, 'q' },	{ "max-errors", required_argument, NULL, 'e' },
+		{ "help", no_argument, NULL, 'h' },	{ "version", no_argument, NULL, 'V' },
+		{ 0 },
+	};
+	struct options options = { 0 };
+	const char *wrong = NULL;
+	for (int option; (option = getopt_long(argc, argv, "psqe:hV", long_options, NULL)) != -1;) {
+		switch (option) {
+		case 'p':
+			options.print = true;
+			break;
+		case 's':
+			options.stats = true;
+			break;
+		case 'q':
+			options.quiet = true;
+			break;
+		case 'e':
+			options.max_errors = (unsigned)strtonum(optarg, 1, UINT32_MAX, &wrong);
+			if (!wrong)
+				break;
+			warnx("--max-errors %s: %s", optarg, wrong);
+			return EXIT_USAGE;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_GOOD;
+		case 'V':
+			puts("pollux-checkzone " POLLUX_VERSION);
+			return EXIT_GOOD;
+		default:
+			fputs(usage, stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (argc - optind != 2) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	int result = check_zone(&options, argv[optind], argv[optind + 1]);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		warn("standard output");
+		return EXIT_WRONG;
+	}
+	return result;
+}
