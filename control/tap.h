@@ -22,6 +22,9 @@ void tap_free(struct tap *); // the namespace goes with its last socket
 int tap_socket(struct tap *, int family, int type);
 
 struct tap_counters {
-	uint64_t frames_in, frames_out, dropped_in, dropped_out;
+	uint64_t frames_in, frames_out; // into the kernel, out to the ports
+	uint64_t dropped_in;		// no such port, or the kernel did not take it
+	uint64_t dropped_out;		// no dataplane, or its ring was full
+	uint64_t filtered_out;		// the kernel's own multicast listener reports and router solicitations
 };
 const struct tap_counters *tap_counters(const struct tap *);
