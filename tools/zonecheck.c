@@ -19,7 +19,7 @@ static const char usage[] =
 	"Every error and warning goes to standard error as FILE:LINE:COLUMN.\n"
 	"\n"
 	"  -p, --print        print every record, one per line, names absolute\n"
-	"  -s, --stats        print how many records of each type there are, and the time taken\n"
+	"  -s, --stats        print records of each type, size of the compiled zone, time taken\n"
 	"  -e, --max-errors N give up after N errors (default 100)\n"
 	"  -q, --quiet        say nothing when the zone is good\n"
 	"  -h, --help         show this text\n"
@@ -34,6 +34,9 @@ struct options {
 
 struct check {
 	const struct options *options;
+	struct zone_builder *builder;
+	struct zonefile_source source;
+	uint64_t image_bytes;
 	uint64_t records;
 	uint64_t of_type[65536];
 	char text[4 * 65535 + 8192]; // RDATA as \DDD, quotes and blanks
@@ -54,7 +57,7 @@ static enum status take_record(void *ctx, const struct record *record)
 	check->of_type[record->type]++;
 	if (check->options->print)
 		print_record(check, record);
-	return ST_OK;
+	return zone_builder_add(check->builder, record);
 }
 
 static uint64_t now_us(void)
@@ -72,31 +75,49 @@ static void print_stats(const struct check *check, uint64_t taken_us)
 			printf("%-12s %llu\n", rrtype_to_text(type, (uint16_t)code),
 				(unsigned long long)check->of_type[code]);
 	}
-	printf("%-12s %llu\n%-12s %llu ms\n", "records", (unsigned long long)check->records, "time",
-		(unsigned long long)taken_us / 1000);
+	printf("%-12s %llu\n", "records", (unsigned long long)check->records);
+	if (check->image_bytes)
+		printf("%-12s %llu octets\n", "image", (unsigned long long)check->image_bytes);
+	printf("%-12s %llu ms\n", "time", (unsigned long long)taken_us / 1000);
 }
 
-static int check_zone(const struct options *options, const char *origin_text, const char *path)
+// Reads the file, then applies the rules that only the whole zone can break, even to a file with errors: they
+// are all told in one run.
+static enum status read_zone(struct check *check, const uint8_t *apex, const char *path, struct report *report)
+{
+	enum status status = zonefile_read(path, apex, take_record, check, report, &check->source);
+	if ((status != ST_OK && status != ST_SYNTAX) || report_is_full(report))
+		return status;
+	enum status zone_wide = zone_builder_check(check->builder);
+	if (status == ST_OK && zone_wide == ST_OK)
+		check->image_bytes = zone_builder_image_bytes(check->builder, &check->source);
+	return status == ST_OK ? zone_wide : status;
+}
+
+static int check_zone(const struct options *options, const char *origin, const char *path)
 {
 	static const uint8_t root[] = { 0 };
-	uint8_t origin[NAME_MAX_BYTES];
+	uint8_t apex[NAME_MAX_BYTES];
 	struct report report = { .emit = report_to_stream, .max_errors = options->max_errors };
-	if (name_from_text(origin, NULL, origin_text, strlen(origin_text), root) != ST_OK) {
-		warnx("%s: not a domain name", origin_text);
+	if (name_from_text(apex, NULL, origin, strlen(origin), root) != ST_OK) {
+		warnx("%s: not a domain name", origin);
 		return EXIT_USAGE;
 	}
 	struct check *check = calloc(1, sizeof(*check));
-	if (!check)
+	if (!check || !(check->builder = zone_builder_new(apex, 1)))
 		err(EXIT_WRONG, NULL);
 	check->options = options;
+	zone_builder_set_report(check->builder, &report);
 	uint64_t start_us = now_us();
-	enum status status = zonefile_read(path, origin, take_record, check, &report, NULL);
+	enum status status = read_zone(check, apex, path, &report);
 	if (options->stats)
 		print_stats(check, now_us() - start_us);
 	if (status != ST_OK && report.errors == 0)
 		warnx("%s: %s", path, status_text(status));
-	if (status == ST_OK && !options->quiet && !options->print)
+	else if (status == ST_OK && !options->quiet && !options->print)
 		printf("%s: %llu records, %u warnings\n", path, (unsigned long long)check->records, report.warnings);
+	zone_builder_free(check->builder);
+	zonefile_source_free(&check->source);
 	free(check);
 	return status == ST_OK ? EXIT_GOOD : EXIT_WRONG;
 }
