@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <ctype.h>
-#include <stdio.h>
 
 #include <pollux/name.h>
 
@@ -94,7 +93,10 @@ char *name_to_text(char *to, const uint8_t *wire)
 		for (unsigned i = 1; i <= *wire; i++) {
 			uint8_t c = wire[i];
 			if (c <= ' ' || c > '~') {
-				at += snprintf(at, 5, "\\%03u", c);
+				*at++ = '\\';
+				*at++ = (char)('0' + c / 100);
+				*at++ = (char)('0' + c / 10 % 10);
+				*at++ = (char)('0' + c % 10);
 				continue;
 			}
 			if (strchr(".\\\"();@$", c))

@@ -65,9 +65,9 @@ static void a_label_of_63_octets_is_taken_and_one_of_64_refused(void **state)
 	(void)state;
 	char text[80];
 	memset(text, 'a', 64);
-	strcpy(text + 63, ".");
+	strlcpy(text + 63, ".", sizeof(text) - 63);
 	assert_int_equal(wire(text)[0], 63);
-	strcpy(text + 63, "a.");
+	strlcpy(text + 63, "a.", sizeof(text) - 63);
 	assert_refused(text);
 }
 
@@ -76,11 +76,11 @@ static void a_name_of_255_octets_is_taken_and_one_of_256_refused(void **state)
 	(void)state;
 	char text[512] = "";
 	for (int i = 0; i < 3; i++)
-		strcat(text, "123456789012345678901234567890123456789012345678901234567890123.");
-	strcat(text, "1234567890123456789012345678901234567890123456789012345678901.");
+		strlcat(text, "123456789012345678901234567890123456789012345678901234567890123.", sizeof(text));
+	strlcat(text, "1234567890123456789012345678901234567890123456789012345678901.", sizeof(text));
 	assert_int_equal(name_length(wire(text), NAME_MAX_BYTES), 255);
 	text[strlen(text) - 1] = '\0';
-	strcat(text, "2.");
+	strlcat(text, "2.", sizeof(text));
 	assert_refused(text);
 }
 

@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Whole answers, read back as text: what a client would see.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <pollux/answer.h>
+#include <pollux/bytes.h>
+#include <pollux/rrtype.h>
+#include <pollux/zonefile.h>
+
+static const char zone_text[] =
+	"$TTL 3600\n"
+	"@ SOA ns1 root 7 3600 600 86400 300\n"
+	"@ NS ns1\n@ NS ns2.other.test.\n@ MX 10 mail\n@ MX 20 mail\n"
+	"ns1 A 192.0.2.1\n"
+	"mail A 192.0.2.2\nmail AAAA 2001:db8::2\n"
+	"www CNAME web\nweb A 192.0.2.3\n"
+	"out CNAME www.elsewhere.test.\n"
+	"hop CNAME a.second.test.\n"
+	"loop1 CNAME loop2\nloop2 CNAME loop1\n"
+	"*.wild A 192.0.2.4\n*.wild MX 5 mail\nhost.wild TXT \"here\"\n"
+	"*.cwild CNAME web\n"
+	"a.b.c.deep A 192.0.2.5\n"
+	"sub NS ns.sub\nsub NS ns2.other.test.\nns.sub A 192.0.2.6\nns.sub AAAA 2001:db8::6\nsub DS 1 8 2 00ff\n"
+	"old DNAME new\nhost.new A 192.0.2.7\n"
+	"many A 192.0.2.10\nmany A 192.0.2.11\n"
+	"big TXT \"" /* filled below */;
+
+// Prints at `at` and returns where the text ends; every line here is short.
+__attribute__((format(printf, 2, 3))) static char *put(char *at, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int bytes = vsnprintf(at, 2048, format, args);
+	va_end(args);
+	assert_in_range(bytes, 0, 2047);
+	return at + bytes;
+}
+
+static struct catalog *catalog;
+static struct policy policy = { .udp_size = 1232 };
+static char *big_text(void)
+{
+	char *text = malloc(200000), *at = text;
+	at = put(at, "%s", zone_text);
+	at = put(at, "x\"\n");
+	for (unsigned i = 0; i < 40; i++)
+		at = put(at, "forty A 198.51.100.%u\n", i);
+	for (unsigned i = 0; i < 120; i++)
+		at = put(at, "huge TXT \"%03u %0200u\"\n", i, i);
+	for (unsigned i = 0; i < 60; i++)
+		at = put(at, "huge NS long-name-server-%03u.provider.example.test.\n", i);
+	return text;
+}
+
+static void load(const char *text, const char *origin)
+{
+	uint8_t apex[NAME_MAX_BYTES];
+	struct report report = { .emit = NULL };
+	assert_int_equal(name_from_text(apex, NULL, origin, strlen(origin), NULL), ST_OK);
+	struct zone_builder *builder = zone_builder_new(apex, catalog_seed(catalog));
+	zone_builder_set_report(builder, &report);
+	assert_int_equal(zonefile_read_text(text, strlen(text), "test", apex, zone_builder_add, builder, &report), ST_OK);
+	assert_int_equal(zone_builder_check(builder), ST_OK);
+	void *room;
+	uint64_t bytes = zone_builder_image_bytes(builder, NULL);
+	assert_int_equal(catalog_reserve(catalog, bytes, &room), ST_OK);
+	zone_builder_write(builder, room, NULL, 1);
+	assert_true(((struct image *)room)->bytes <= bytes);
+	assert_int_equal(image_check(room, ((struct image *)room)->bytes), ST_OK);
+	assert_int_equal(catalog_publish(catalog, room), ST_OK);
+	zone_builder_free(builder);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	assert_int_equal(catalog_open_private(&catalog, 11), ST_OK);
+	char *text = big_text();
+	load(text, "example.test.");
+	free(text);
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.20\na CNAME b\nb A 192.0.2.21\n", "second.test.");
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.22\n", "child.example.test.");
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	catalog_close(catalog);
+	return 0;
+}
+
+// --- a reader of its own: names by following pointers, RDATA by the type table ---
+
+static unsigned read_name(const uint8_t *wire, unsigned bytes, unsigned at, uint8_t *name)
+{
+	unsigned end = 0, length = 0;
+	for (unsigned hops = 0; hops < 64; hops++) {
+		assert_true(at < bytes);
+		if (wire[at] >= 0xc0) {
+			unsigned to = load_be16(wire + at) & 0x3fffu;
+			assert_true(to < at); // RFC 1035 4.1.4: a prior occurrence
+			end = end ? end : at + 2;
+			at = to;
+			continue;
+		}
+		memcpy(name + length, wire + at, wire[at] + 1u);
+		length += wire[at] + 1u;
+		if (!wire[at])
+			return end ? end : at + 1;
+		at += wire[at] + 1u;
+	}
+	fail_msg("compression loop");
+	return 0;
+}
+
+static char *print_records(char *text, const uint8_t *wire, unsigned bytes, unsigned *at, unsigned count)
+{
+	while (count--) {
+		uint8_t owner[NAME_MAX_BYTES];
+		char name[NAME_TEXT_BYTES], type[16];
+		*at = read_name(wire, bytes, *at, owner);
+		assert_true(*at + 10 <= bytes);
+		uint16_t code = load_be16(wire + *at), length = load_be16(wire + *at + 8);
+		uint32_t ttl = load_be32(wire + *at + 4);
+		*at += 10;
+		assert_true(*at + length <= bytes);
+		const struct rrtype *row = rrtype_by_code(code);
+		text = put(text, "%s %u %s", name_to_text(name, owner), ttl, rrtype_to_text(type, code));
+		// Only types whose names may be compressed need a hand here.
+		unsigned in = *at;
+		for (unsigned f = 0; row && (code == TYPE_NS || code == TYPE_CNAME || code == TYPE_MX || code == TYPE_SOA ||
+			code == TYPE_DNAME) && row->field[f] != F_END; f++) {
+			if (row->field[f] == F_NAME_COMPRESSIBLE || row->field[f] == F_NAME) {
+				in = read_name(wire, bytes, in, owner);
+				text = put(text, " %s", name_to_text(name, owner));
+			} else {
+				in += row->field[f] == F_U16 ? 2 : 4;
+			}
+		}
+		if (code == TYPE_A)
+			text = put(text, " %u.%u.%u.%u", wire[*at], wire[*at + 1], wire[*at + 2], wire[*at + 3]);
+		text = put(text, "\n");
+		*at += length;
+		if (in != *at - length)
+			assert_int_equal(in, *at);
+	}
+	return text;
+}
+
+static uint8_t reply_wire[65535];
+static struct reply reply;
+static enum answer_verdict verdict;
+
+enum { EDNS = 1, WITH_DO = 2, TCP = 4, NO_RD = 8 };
+
+static const char *ask(const char *name, const char *type_text, unsigned how)
+{
+	static char text[1 << 20];
+	static uint8_t wire[600];
+	uint16_t type;
+	unsigned bytes;
+	assert_int_equal(rrtype_from_text(&type, type_text, strlen(type_text)), ST_OK);
+	memcpy(wire, "\x12\x34\1\0\0\1\0\0\0\0\0\0", 12);
+	if (how & NO_RD)
+		wire[2] = 0;
+	assert_int_equal(name_from_text(wire + 12, &bytes, name, strlen(name), NULL), ST_OK);
+	store_be16(wire + 12 + bytes, type);
+	store_be16(wire + 14 + bytes, 1);
+	unsigned length = 16 + bytes;
+	if (how & (EDNS | WITH_DO)) {
+		static const uint8_t opt[] = { 0, 0, 41, 0x10, 0, 0, 0, 0, 0, 0, 0 };
+		memcpy(wire + length, opt, sizeof(opt));
+		wire[length + 7] = how & WITH_DO ? 0x80 : 0;
+		wire[11] = 1;
+		length += sizeof(opt);
+	}
+	static struct query q;
+	enum rcode rcode;
+	assert_int_equal(query_parse(&q, wire, length, catalog_seed(catalog), &rcode), QUERY_VALID);
+	memset(reply_wire, 0xee, sizeof(reply_wire));
+	reply = (struct reply){ .wire = reply_wire, .room = sizeof(reply_wire) };
+	verdict = answer_query(catalog, &policy, &q, catalog_find(catalog, &q.name), how & TCP ? OVER_TCP : OVER_UDP, &reply);
+	if (verdict == ANSWER_NOT_HERE)
+		return "not here";
+	assert_int_equal(reply_wire[reply.bytes], 0xee);
+	assert_true(reply.bytes <= answer_limit(&policy, &q, how & TCP ? OVER_TCP : OVER_UDP));
+	assert_memory_equal(reply_wire + 12, wire + 12, q.question_bytes);
+	unsigned flags = load_be16(reply_wire + 2), at = 12u + q.question_bytes;
+	char *to = put(text, "rcode %u%s%s%s\n", flags & 15, flags & FLAG_AA ? " aa" : "",
+		flags & FLAG_TC ? " tc" : "", flags & FLAG_RA ? " ra" : "");
+	static const char *const heads[] = { "answer:\n", "authority:\n", "additional:\n" };
+	for (unsigned s = 0; s < 3; s++) {
+		unsigned count = load_be16(reply_wire + 6 + 2 * s);
+		if (s == 2 && q.edns)
+			count--;
+		if (count)
+			to = print_records(put(to, "%s", heads[s]), reply_wire, reply.bytes, &at, count);
+	}
+	assert_int_equal(at + (q.edns ? OPT_BYTES : 0), reply.bytes);
+	return text;
+}
+
+#define SOA_LINE "authority:\nexample.test. 300 SOA ns1.example.test. root.example.test.\n"
+
+static void an_exact_name_is_answered(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("web.example.test.", "A", 0), "rcode 0 aa\nanswer:\nweb.example.test. 3600 A 192.0.2.3\n");
+	assert_string_equal(ask("many.example.test.", "A", 0), "rcode 0 aa\nanswer:\nmany.example.test. 3600 A 192.0.2.10\n"
+		"many.example.test. 3600 A 192.0.2.11\n");
+}
+
+static void the_case_of_the_question_comes_back(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("WeB.eXample.test.", "A", 0), "rcode 0 aa\nanswer:\nWeB.eXample.test. 3600 A 192.0.2.3\n");
+}
+
+static void a_missing_type_is_no_data_with_the_negative_ttl(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("web.example.test.", "AAAA", 0), "rcode 0 aa\n" SOA_LINE);
+	assert_string_equal(ask("web.example.test.", "TYPE65280", 0), "rcode 0 aa\n" SOA_LINE);
+}
+
+static void a_missing_name_is_nxdomain(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("nope.example.test.", "A", 0), "rcode 3 aa\n" SOA_LINE);
+	assert_string_equal(ask("x.y.nope.example.test.", "A", 0), "rcode 3 aa\n" SOA_LINE);
+}
+
+static void an_empty_non_terminal_exists(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("b.c.deep.example.test.", "A", 0), "rcode 0 aa\n" SOA_LINE);
+	assert_string_equal(ask("x.c.deep.example.test.", "A", 0), "rcode 3 aa\n" SOA_LINE);
+	assert_string_equal(ask("wild.example.test.", "A", 0), "rcode 0 aa\n" SOA_LINE);
+}
+
+static void an_alias_is_followed_in_the_zone(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("www.example.test.", "A", 0), "rcode 0 aa\nanswer:\n"
+		"www.example.test. 3600 CNAME web.example.test.\nweb.example.test. 3600 A 192.0.2.3\n");
+	assert_string_equal(ask("www.example.test.", "CNAME", 0), "rcode 0 aa\nanswer:\n"
+		"www.example.test. 3600 CNAME web.example.test.\n");
+	assert_string_equal(ask("www.example.test.", "MX", 0), "rcode 0 aa\nanswer:\n"
+		"www.example.test. 3600 CNAME web.example.test.\n" SOA_LINE);
+}
+
+static void an_alias_is_followed_into_another_zone_of_ours(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("hop.example.test.", "A", 0), "rcode 0 aa\nanswer:\n"
+		"hop.example.test. 3600 CNAME a.second.test.\na.second.test. 60 CNAME b.second.test.\n"
+		"b.second.test. 60 A 192.0.2.21\n");
+}
+
+static void an_alias_that_leads_out_ends_the_answer_or_asks_the_chain(void **state)
+{
+	(void)state;
+	const char *alone = "rcode 0 aa\nanswer:\nout.example.test. 3600 CNAME www.elsewhere.test.\n";
+	assert_string_equal(ask("out.example.test.", "A", 0), alone);
+	assert_int_equal(verdict, ANSWER_READY);
+	policy.has_chain = 1;
+	ask("out.example.test.", "A", NO_RD);
+	assert_int_equal(verdict, ANSWER_READY);
+	ask("out.example.test.", "A", 0);
+	policy.has_chain = 0;
+	assert_int_equal(verdict, ANSWER_CONTINUE);
+}
+
+static void an_alias_loop_ends(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("loop1.example.test.", "A", 0), "rcode 0 aa\nanswer:\n"
+		"loop1.example.test. 3600 CNAME loop2.example.test.\nloop2.example.test. 3600 CNAME loop1.example.test.\n");
+}
+
+static void a_wildcard_answers_under_the_name_asked_for(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("q.wild.example.test.", "A", 0), "rcode 0 aa\nanswer:\nq.wild.example.test. 3600 A 192.0.2.4\n");
+	assert_string_equal(ask("p.q.wild.example.test.", "A", 0),
+		"rcode 0 aa\nanswer:\np.q.wild.example.test. 3600 A 192.0.2.4\n");
+	assert_string_equal(ask("q.wild.example.test.", "MX", 0), "rcode 0 aa\nanswer:\n"
+		"q.wild.example.test. 3600 MX mail.example.test.\nadditional:\nmail.example.test. 3600 A 192.0.2.2\n"
+		"mail.example.test. 3600 AAAA\n");
+	assert_string_equal(ask("q.wild.example.test.", "TXT", 0), "rcode 0 aa\n" SOA_LINE);
+	assert_string_equal(ask("host.wild.example.test.", "A", 0), "rcode 0 aa\n" SOA_LINE);
+	assert_string_equal(ask("x.host.wild.example.test.", "A", 0), "rcode 3 aa\n" SOA_LINE);
+	assert_string_equal(ask("z.cwild.example.test.", "A", 0), "rcode 0 aa\nanswer:\n"
+		"z.cwild.example.test. 3600 CNAME web.example.test.\nweb.example.test. 3600 A 192.0.2.3\n");
+}
+
+#define REFERRAL "authority:\nsub.example.test. 3600 NS ns.sub.example.test.\nsub.example.test. 3600 NS ns2.other.test.\n"
+#define GLUE "additional:\nns.sub.example.test. 3600 A 192.0.2.6\nns.sub.example.test. 3600 AAAA\n"
+
+static void a_cut_gives_a_referral_with_glue_and_no_aa(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("sub.example.test.", "A", 0), "rcode 0\n" REFERRAL GLUE);
+	assert_string_equal(ask("host.sub.example.test.", "A", 0), "rcode 0\n" REFERRAL GLUE);
+	assert_string_equal(ask("ns.sub.example.test.", "A", 0), "rcode 0\n" REFERRAL GLUE);
+	assert_string_equal(ask("sub.example.test.", "A", WITH_DO), "rcode 0\n" REFERRAL "sub.example.test. 3600 DS\n" GLUE);
+}
+
+static void the_ds_of_a_cut_is_the_parents(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("sub.example.test.", "DS", 0), "rcode 0 aa\nanswer:\nsub.example.test. 3600 DS\n");
+	// Both sides served: the parent says whether the child is there.
+	assert_string_equal(ask("child.example.test.", "DS", 0), "rcode 3 aa\n" SOA_LINE);
+	assert_string_equal(ask("child.example.test.", "NS", 0), "rcode 0 aa\nanswer:\nchild.example.test. 60 NS ns.child.example.test.\n"
+		"additional:\nns.child.example.test. 60 A 192.0.2.22\n");
+}
+
+static void a_dname_gives_itself_and_a_cname(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("host.old.example.test.", "A", 0), "rcode 0 aa\nanswer:\n"
+		"old.example.test. 3600 DNAME new.example.test.\nhost.old.example.test. 3600 CNAME host.new.example.test.\n"
+		"host.new.example.test. 3600 A 192.0.2.7\n");
+	assert_string_equal(ask("old.example.test.", "A", 0), "rcode 0 aa\n" SOA_LINE);
+}
+
+static void a_dname_target_that_grows_too_long_is_yxdomain(void **state)
+{
+	(void)state;
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.20\nd DNAME a-long-target-that-makes-names-grow.second.test.\n",
+		"d.test.");
+	char name[260] = "";
+	for (int i = 0; i < 60; i++)
+		strlcat(name, "ab.", sizeof(name));
+	strlcat(name, "12345678901234567890123456789012345.d.d.test.", sizeof(name));
+	assert_non_null(strstr(ask(name, "A", TCP), "rcode 6 aa\nanswer:\nd.d.test. 60 DNAME "));
+	assert_int_equal(load_be16(reply_wire + 6), 1);
+}
+
+static void addresses_of_names_in_the_answer_are_added_once(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("example.test.", "MX", 0), "rcode 0 aa\nanswer:\n"
+		"example.test. 3600 MX mail.example.test.\nexample.test. 3600 MX mail.example.test.\n"
+		"additional:\nmail.example.test. 3600 A 192.0.2.2\nmail.example.test. 3600 AAAA\n");
+	assert_string_equal(ask("example.test.", "NS", 0), "rcode 0 aa\nanswer:\n"
+		"example.test. 3600 NS ns1.example.test.\nexample.test. 3600 NS ns2.other.test.\n"
+		"additional:\nns1.example.test. 3600 A 192.0.2.1\n");
+}
+
+static void what_does_not_fit_sets_tc_and_leaves_whole_rrsets(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("forty.example.test.", "A", 0), "rcode 0 aa tc\n");
+	assert_int_equal(load_be16(reply_wire + 6), 0);
+	ask("forty.example.test.", "A", EDNS);
+	assert_int_equal(load_be16(reply_wire + 6), 40);
+	ask("forty.example.test.", "A", TCP);
+	assert_int_equal(load_be16(reply_wire + 6), 40);
+}
+
+static void any_is_one_rrset_over_udp_and_all_over_tcp(void **state)
+{
+	(void)state;
+	ask("mail.example.test.", "ANY", 0);
+	assert_int_equal(load_be16(reply_wire + 6), 1);
+	ask("mail.example.test.", "ANY", TCP);
+	assert_int_equal(load_be16(reply_wire + 6), 2);
+	policy.any_full = 1;
+	ask("mail.example.test.", "ANY", 0);
+	policy.any_full = 0;
+	assert_int_equal(load_be16(reply_wire + 6), 2);
+}
+
+static void names_beyond_the_reach_of_pointers_are_written_in_full(void **state)
+{
+	(void)state;
+	// The MX RRset lies behind 24 KB of addresses: pointers into it cannot reach.
+	char *text = malloc(1 << 20), *at = text;
+	at = put(at, "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.20\n");
+	for (unsigned i = 0; i < 1500; i++)
+		at = put(at, "x A 10.0.%u.%u\n", i / 256, i % 256);
+	for (unsigned i = 0; i < 5; i++)
+		at = put(at, "x MX %u mx%u.provider.elsewhere.test.\nx MX %u mx%u\n", i, i, i, i);
+	load(text, "far.test.");
+	free(text);
+	const char *seen = ask("x.far.test.", "ANY", TCP);
+	assert_non_null(strstr(seen, "x.far.test. 60 MX mx0.provider.elsewhere.test.\n"));
+	assert_non_null(strstr(seen, "x.far.test. 60 MX mx4.provider.elsewhere.test.\n"));
+	assert_non_null(strstr(seen, "x.far.test. 60 MX mx4.far.test.\n"));
+	assert_int_equal(load_be16(reply_wire + 6), 1510);
+}
+
+static void outside_our_zones_is_refused_or_a_miss(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("www.elsewhere.test.", "A", 0), "rcode 5\n");
+	assert_string_equal(ask("notexample.test.", "A", 0), "rcode 5\n");
+	policy.has_chain = 1;
+	assert_string_equal(ask("www.elsewhere.test.", "A", 0), "not here");
+	assert_string_equal(ask("www.elsewhere.test.", "A", NO_RD), "rcode 5 ra\n");
+	assert_string_equal(ask("web.example.test.", "A", 0), "rcode 0 aa ra\nanswer:\nweb.example.test. 3600 A 192.0.2.3\n");
+	policy.has_chain = 0;
+}
+
+static void transfers_are_refused(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("example.test.", "AXFR", 0), "rcode 5\n");
+	assert_string_equal(ask("example.test.", "IXFR", TCP), "rcode 5\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_exact_name_is_answered),
+		cmocka_unit_test(the_case_of_the_question_comes_back),
+		cmocka_unit_test(a_missing_type_is_no_data_with_the_negative_ttl),
+		cmocka_unit_test(a_missing_name_is_nxdomain),
+		cmocka_unit_test(an_empty_non_terminal_exists),
+		cmocka_unit_test(an_alias_is_followed_in_the_zone),
+		cmocka_unit_test(an_alias_is_followed_into_another_zone_of_ours),
+		cmocka_unit_test(an_alias_that_leads_out_ends_the_answer_or_asks_the_chain),
+		cmocka_unit_test(an_alias_loop_ends),
+		cmocka_unit_test(a_wildcard_answers_under_the_name_asked_for),
+		cmocka_unit_test(a_cut_gives_a_referral_with_glue_and_no_aa),
+		cmocka_unit_test(the_ds_of_a_cut_is_the_parents),
+		cmocka_unit_test(a_dname_gives_itself_and_a_cname),
+		cmocka_unit_test(a_dname_target_that_grows_too_long_is_yxdomain),
+		cmocka_unit_test(addresses_of_names_in_the_answer_are_added_once),
+		cmocka_unit_test(what_does_not_fit_sets_tc_and_leaves_whole_rrsets),
+		cmocka_unit_test(any_is_one_rrset_over_udp_and_all_over_tcp),
+		cmocka_unit_test(names_beyond_the_reach_of_pointers_are_written_in_full),
+		cmocka_unit_test(outside_our_zones_is_refused_or_a_miss),
+		cmocka_unit_test(transfers_are_refused),
+	};
+	return cmocka_run_group_tests_name("answer", tests, set_up, tear_down) ? 1 : 0;
+}
