@@ -12,6 +12,8 @@
 
 #include "port.h"
 
+enum { DESCRIPTORS_MAX = 1024 };
+
 // "0000:01:00.0" or "01:00.0"; a vdev's name starts with a driver, which has no colon before its arguments.
 bool port_is_pci(const char *device)
 {
@@ -87,9 +89,26 @@ static enum status configure(struct port *port, const struct rte_eth_dev_info *i
 	return error ? refuse(port, "cannot configure", error) : ST_OK;
 }
 
-static enum status set_up_queues(struct port *port, struct rte_eth_dev_info *info, struct rte_mempool *pool)
+// No queue may hold so many buffers that the others starve.
+static enum status share_buffers(const struct port *port, const struct config *config, uint16_t *descriptors)
 {
-	uint16_t rx = PORT_RX_DESCRIPTORS, tx = PORT_TX_DESCRIPTORS;
+	unsigned share = config->mbufs / (2 * config->port_count * port->queues);
+	*descriptors = (uint16_t)RTE_MIN(share / 2 & ~31u, (unsigned)DESCRIPTORS_MAX);
+	if (*descriptors >= BURST_MAX)
+		return ST_OK;
+	log_error("dataplane.mbufs %u: too few for %u ports with %u queues", config->mbufs, config->port_count,
+		port->queues);
+	return ST_INVALID;
+}
+
+static enum status set_up_queues(struct port *port, const struct config *config, struct rte_eth_dev_info *info,
+	struct rte_mempool *pool)
+{
+	uint16_t rx;
+	enum status status = share_buffers(port, config, &rx);
+	if (status != ST_OK)
+		return status;
+	uint16_t tx = rx;
 	int error = rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &rx, &tx);
 	int node = rte_eth_dev_socket_id(port->id);
 	// The defaults' offloads are those of the port.
@@ -151,7 +170,7 @@ enum status port_start(struct port *port, const struct config *config, unsigned 
 	port->queues = (uint16_t)RTE_MAX(RTE_MIN(workers, most), 1u);
 	status = configure(port, &info);
 	if (status == ST_OK)
-		status = set_up_queues(port, &info, pool);
+		status = set_up_queues(port, config, &info, pool);
 	if (status == ST_OK)
 		status = learn_station(port, config);
 	if (status == ST_OK)

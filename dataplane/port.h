@@ -25,9 +25,6 @@ struct port {
 	const struct port_config *config;
 };
 
-// How many mbufs the queues of one port may hold at most, to size the pool by.
-enum { PORT_RX_DESCRIPTORS = 1024, PORT_TX_DESCRIPTORS = 512 };
-
 // True for a PCI address, false for a vdev string.
 bool port_is_pci(const char *device);
 // Finds or makes the device, sets up at most `workers` queue pairs and starts it. Errors are logged with
