@@ -18,6 +18,7 @@
 #include "eal.h"
 #include "port.h"
 #include "regions.h"
+#include "replay.h"
 #include "rights.h"
 #include "worker.h"
 
@@ -237,7 +238,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	log_open("pollux-dataplane", config->log_target);
 	log_set_level(config->log_level);
-	int code = run(config);
+	int code = options.replay_in ? replay(config, options.replay_in, options.replay_out, options.json) : run(config);
 	config_free(config);
 	return code;
 }
