@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <pollux/log.h>
 #include <pollux/ring.h>
@@ -40,7 +44,6 @@ struct side_door {
 	bool alive;
 	struct identity known;	      // of the dataplane attached to
 	unsigned first_ring;	      // of the next round
-	uint16_t port_worker[PORTS_MAX]; // who handed up the last frame of that port
 	uint64_t worked_at_us, checked_at_us;
 	struct handler handler[MSG_COUNT];
 	void (*attached)(void *ctx, const struct stats *);
@@ -140,8 +143,6 @@ static void attach(struct side_door *door, const struct identity *found)
 	door->first_ring = 0;
 	if (another) {
 		door->counters.attaches++;
-		for (unsigned i = 0; i < PORTS_MAX; i++)
-			door->port_worker[i] = (uint16_t)(i % found->workers);
 		log_info("dataplane found: process %d, %u workers, %u ports, generation %llu", found->pid,
 			found->workers, found->ports, (unsigned long long)found->rings_generation);
 	}
@@ -199,7 +200,6 @@ static void take_message(struct side_door *door, struct ring *ring, unsigned wor
 		return;
 	}
 	msg.worker = (uint16_t)worker; // the ring says who it was; the message need not be believed
-	door->port_worker[msg.port] = msg.worker;
 	door->counters.received[msg.type]++;
 	const struct handler *handler = &door->handler[msg.type];
 	if (handler->run)
@@ -352,7 +352,9 @@ enum status side_door_frame(struct side_door *door, unsigned port, const uint8_t
 	}
 	struct ring *ring;
 	struct ring_slot *slot;
-	enum status status = slot_for(door, door->port_worker[port], &ring, &slot);
+	const struct stats *stats = door->stats.base;
+	uint16_t worker = door->alive ? stats->port[port].worker : 0;
+	enum status status = slot_for(door, worker, &ring, &slot);
 	if (status != ST_OK)
 		return status;
 	slot->msg = (struct msg){ .time_ms = monotonic_us() / 1000,
@@ -360,7 +362,7 @@ enum status side_door_frame(struct side_door *door, unsigned port, const uint8_t
 		.type = MSG_FRAME,
 		.bytes = (uint16_t)bytes,
 		.port = (uint16_t)port,
-		.worker = door->port_worker[port] };
+		.worker = worker };
 	memcpy(slot->frame, frame, bytes);
 	ring_commit(ring, 1);
 	door->counters.sent[MSG_FRAME]++;
@@ -370,6 +372,24 @@ enum status side_door_frame(struct side_door *door, unsigned port, const uint8_t
 bool side_door_is_attached(const struct side_door *door)
 {
 	return door->alive;
+}
+
+// By name, for the file may be newer than what is mapped.
+static bool file_is_owned(const char *path)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return errno != ENOENT; // it cannot be seen: rather yes
+	bool owned = fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+	close(fd);
+	return owned;
+}
+
+bool side_door_is_alone(const struct side_door *door)
+{
+	return !file_is_owned(door->stats_path) && !file_is_owned(door->rings_path) &&
+		!shm_owner_lives(&door->stats) && !shm_owner_lives(&door->rings);
 }
 
 const struct stats *side_door_stats(const struct side_door *door)

@@ -34,6 +34,8 @@ enum status side_door_reply(struct side_door *, const struct msg *miss, const ui
 enum status side_door_frame(struct side_door *, unsigned port, const uint8_t *frame, unsigned bytes);
 
 bool side_door_is_attached(const struct side_door *); // a living dataplane
+// No process owns a dataplane's regions at this moment, attached or still starting. Asks the kernel.
+bool side_door_is_alone(const struct side_door *);
 const struct stats *side_door_stats(const struct side_door *); // NULL: never attached
 // How many blocks of the stats region may be read: checked against its size, unlike the counts inside it.
 unsigned side_door_workers(const struct side_door *);

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include <systemd/sd-daemon.h>
+
+#include <pollux/log.h>
+#include <pollux/shm.h>
+
+#include "control.h"
+#include "ctl_server.h"
+#include "misses.h"
+
+uint64_t control_now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+const char *control_config_path(const struct control *control)
+{
+	return control->start_config->path;
+}
+
+// Reading zones must not take a worker's core away from it: this process and its threads stay on the
+// other ones, if there are any.
+static void keep_off_workers(const struct config *config)
+{
+	cpu_set_t set;
+	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+		return;
+	for (unsigned i = 0; i < config->lcore_count; i++) {
+		if (config->lcores[i] < CPU_SETSIZE)
+			CPU_CLR(config->lcores[i], &set);
+	}
+	if (CPU_COUNT(&set) > 0 && sched_setaffinity(0, sizeof(set), &set) != 0)
+		log_warning("cannot keep off the workers' cores: %s", strerror(errno));
+}
+
+static struct policy policy_of(const struct config *config)
+{
+	return (struct policy){ .udp_size = (uint16_t)config->udp_size,
+		.has_chain = config->forwarder_count > 0,
+		.any_full = config->any_full };
+}
+
+static enum status open_catalog(struct control *control)
+{
+	const struct config *config = control->config;
+	char path[PATH_MAX + 8];
+	enum status status = shm_directory(control->directory, sizeof(control->directory), config->shared_memory,
+		config->name);
+	if (status != ST_OK) {
+		log_error("shared-memory: no directory for the regions in %s: %s",
+			strcmp(config->shared_memory, "auto") == 0 ? "/dev/shm" : config->shared_memory,
+			status == ST_SYSTEM ? strerror(errno) : status_text(status));
+		return status;
+	}
+	snprintf(path, sizeof(path), "%s/zones", control->directory);
+	status = catalog_open_writer(&control->catalog, path);
+	if (status == ST_BUSY)
+		log_error("%s: another pollux-control owns it; stop that one, or give this instance another name", path);
+	else if (status == ST_NO_SPACE)
+		log_error("%s: shared memory is full; make that file system larger, or set shared-memory to one with room",
+			path);
+	else if (status != ST_OK)
+		log_error("%s: %s", path, status == ST_SYSTEM ? strerror(errno) : status_text(status));
+	if (status == ST_OK)
+		catalog_set_policy(control->catalog, policy_of(config));
+	return status;
+}
+
+// Without the TAP there is no TCP, but zones are published and UDP is answered: it goes on, and says so.
+static void open_tap(struct control *control)
+{
+	if (control->config->port_count == 0)
+		return;
+	if (tap_new(&control->tap, control->base, control->config, control->door) != ST_OK) {
+		control->tap = NULL;
+		log_error("no TAP: TCP clients and forwarding by way of the ports do not work until this process is started with CAP_NET_ADMIN and /dev/net/tun");
+	}
+}
+
+static void open_tcp(struct control *control)
+{
+	if (!control->tap)
+		return;
+	enum status status = tcp_server_new(&control->tcp, control->base, control->config, control->tap,
+		control->resolver);
+	if (status != ST_OK) {
+		control->tcp = NULL;
+		log_error("TCP clients cannot be served: %s", status_text(status));
+	}
+}
+
+static enum status open_doors(struct control *control)
+{
+	control->door = side_door_new(control->base, control->config, control->directory);
+	if (!control->door)
+		return ST_NO_MEMORY;
+	open_tap(control);
+	control->resolver = resolver_new(control->base, control->config, control->catalog, control->tap);
+	if (!control->resolver)
+		return ST_NO_MEMORY;
+	open_tcp(control);
+	control->misses = misses_new(control->door, control->resolver);
+	return control->misses ? ST_OK : ST_NO_MEMORY;
+}
+
+static void tell_supervisor(struct control *control)
+{
+	struct publisher_counts counts = publisher_counts(control->publisher);
+	sd_notifyf(0, "STATUS=%u zones loaded, %u failed", counts.loaded, counts.failed);
+}
+
+static void on_first_load(void *ctx, const struct publish_result *result)
+{
+	(void)result;
+	tell_supervisor(ctx);
+}
+
+static void line_to_log(void *ctx, enum severity severity, const char *file, unsigned line, unsigned column,
+	const char *text)
+{
+	(void)ctx;
+	enum log_level level = severity == SEVERITY_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING;
+	if (line)
+		log_line(level, "%s:%u:%u: %s", file, line, column, text);
+	else
+		log_line(level, "%s: %s", file, text);
+}
+
+static enum status open_zones(struct control *control)
+{
+	struct report report = { .emit = line_to_log };
+	enum status status = publisher_new(&control->publisher, control->base, control->catalog, control->door,
+		control->directory, 0);
+	if (status != ST_OK)
+		return status;
+	return publisher_configure(control->publisher, control->config, &report, on_first_load, control);
+}
+
+enum status control_start(struct control *control, struct event_base *base, struct config *config)
+{
+	*control = (struct control){ .base = base,
+		.start_config = config,
+		.config = config,
+		.started_s = (uint64_t)time(NULL),
+		.configured_s = (uint64_t)time(NULL),
+		.started_ms = control_now_ms() };
+	keep_off_workers(config);
+	enum status status = open_catalog(control);
+	if (status != ST_OK)
+		return status;
+	status = open_doors(control);
+	if (status == ST_OK)
+		status = ctl_server_new(&control->ctl, base, config->control_socket, control);
+	if (status == ST_OK)
+		status = open_zones(control);
+	if (status == ST_NO_MEMORY)
+		log_error("%s", status_text(status));
+	return status;
+}
+
+void control_stop(struct control *control)
+{
+	ctl_server_free(control->ctl);
+	publisher_free(control->publisher);
+	if (control->resolver)
+		resolver_free(control->resolver); // calls back who waits: TCP and misses are still there
+	if (control->tcp)
+		tcp_server_free(control->tcp);
+	misses_free(control->misses);
+	if (control->tap)
+		tap_free(control->tap);
+	side_door_free(control->door);
+	catalog_close(control->catalog);
+	if (control->config != control->start_config)
+		config_free(control->config);
+	config_free(control->start_config);
+	*control = (struct control){ 0 };
+}
+
+// The log level of the file counts again when it was changed there, else `log level` keeps its word.
+static void take_over(struct control *control, struct config *fresh)
+{
+	struct config *old = control->config;
+	if (fresh->log_level != old->log_level)
+		log_set_level(fresh->log_level);
+	catalog_set_policy(control->catalog, policy_of(fresh));
+	resolver_reconfigure(control->resolver, fresh);
+	if (control->tcp)
+		tcp_server_reconfigure(control->tcp, fresh);
+	control->config = fresh;
+	control->configured_s = (uint64_t)time(NULL);
+	if (old != control->start_config)
+		config_free(old);
+}
+
+enum status control_reload(struct control *control, struct report *report,
+	void (*restart)(void *ctx, const char *key), publish_done *done, void *ctx)
+{
+	struct config *fresh;
+	enum status status = config_read(&fresh, control_config_path(control), report);
+	if (status != ST_OK)
+		return status;
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)control_now_ms() * 1000);
+	config_needs_restart(control->start_config, fresh, restart, ctx);
+	take_over(control, fresh);
+	status = publisher_configure(control->publisher, fresh, report, done, ctx);
+	sd_notify(0, "READY=1");
+	return status;
+}
+
+void control_end_loop(struct control *control)
+{
+	struct timeval soon = { .tv_usec = 50000 }; // the reply to `stop` goes out meanwhile
+	event_base_loopexit(control->base, &soon);
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The whole of control, put together: what main.c starts and stops and the commands look at. One event
+// loop's thread.
+#pragma once
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+
+#include <pollux/catalog.h>
+#include <pollux/config.h>
+#include <pollux/report.h>
+#include <pollux/status.h>
+
+#include "publish.h"
+#include "resolve.h"
+#include "side_door.h"
+#include "tap.h"
+#include "tcp.h"
+
+struct ctl_server;
+struct misses;
+
+struct control {
+	struct event_base *base;
+	// The configuration of the start stays for what only a restart changes; `config` is the newest.
+	struct config *start_config, *config;
+	char directory[PATH_MAX]; // of the regions
+	struct catalog *catalog;
+	struct side_door *door;
+	struct tap *tap;	       // NULL: there are no ports, or it failed (said in the log)
+	struct resolver *resolver;
+	struct tcp_server *tcp;	       // NULL without a TAP
+	struct misses *misses;
+	struct publisher *publisher;
+	struct ctl_server *ctl;
+	uint64_t started_s, started_ms; // since 1970, monotonic
+	uint64_t configured_s;	       // when `config` was taken over
+};
+
+// Starts everything in order; the configuration is control's from now on, whatever the result. On failure the
+// reason is in the log and control_stop() is still due. `base` outlives control.
+CHECKED enum status control_start(struct control *, struct event_base *base, struct config *);
+void control_stop(struct control *);
+
+// Reads the configuration's file again and takes over what can change while running; the rest is named to
+// `restart`. Any error in it is reported, and the running one goes on. ST_OK: taken over; the report may hold errors of the
+// zone list, and `done` will be called when the zones have been read, else not.
+CHECKED enum status control_reload(struct control *, struct report *, void (*restart)(void *ctx, const char *key),
+	publish_done *done, void *ctx);
+// The file of the running configuration: what a reload would read.
+const char *control_config_path(const struct control *);
+void control_end_loop(struct control *); // a clean stop, soon
+
+uint64_t control_now_ms(void); // CLOCK_MONOTONIC

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loader.h"
+
+#define PROGRESS_US 2000 // of finished loads at once, before the event loop gets its turn
+
+STAILQ_HEAD(loads, load);
+
+struct loader {
+	pthread_mutex_t lock;
+	pthread_cond_t work;
+	struct loads to_read, to_write, finished; // under the lock
+	bool ending;				  // under the lock
+	_Atomic bool interrupted;		  // the same news for whoever is inside a file
+	unsigned threads;
+	pthread_t thread[LOADER_THREADS_MAX];
+	uint64_t hash_seed;
+	int wake_fd; // an eventfd: threads -> event loop
+	struct event *wake;
+	void (*progress)(void *ctx, struct load *);
+	void *ctx;
+};
+
+struct reading {
+	struct loader *loader;
+	struct load *load;
+};
+
+static uint64_t monotonic_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+struct load *load_new(const uint8_t *apex, const char *file)
+{
+	struct load *load = calloc(1, sizeof(*load));
+	if (!load)
+		return NULL;
+	findings_init(&load->findings);
+	unsigned bytes = name_length(apex, NAME_MAX_BYTES);
+	load->apex = malloc(bytes);
+	load->file = strdup(file);
+	if (!load->apex || !load->file) {
+		load_free(load);
+		return NULL;
+	}
+	memcpy(load->apex, apex, bytes);
+	return load;
+}
+
+static void drop_source(struct load *load)
+{
+	zone_builder_free(load->builder);
+	load->builder = NULL;
+	zonefile_source_free(&load->source);
+	load->source = (struct zonefile_source){ 0 };
+}
+
+void load_free(struct load *load)
+{
+	if (!load)
+		return;
+	if (load->builder)
+		drop_source(load);
+	findings_clear(&load->findings);
+	free(load->apex);
+	free(load->file);
+	free(load->known_paths);
+	free(load);
+}
+
+static enum status take_record(void *ctx, const struct record *record)
+{
+	struct reading *reading = ctx;
+	if (atomic_load_explicit(&reading->loader->interrupted, memory_order_relaxed))
+		return ST_REFUSED; // the process ends; nobody wants the rest
+	return zone_builder_add(reading->load->builder, record);
+}
+
+static enum status read_and_check(struct loader *loader, struct load *load)
+{
+	struct reading reading = { .loader = loader, .load = load };
+	struct report *report = &load->findings.report;
+	load->builder = zone_builder_new(load->apex, loader->hash_seed);
+	if (!load->builder)
+		return ST_NO_MEMORY;
+	zone_builder_set_report(load->builder, report);
+	enum status status = zonefile_read(load->file, load->apex, take_record, &reading, report, &load->source);
+	if (status != ST_OK)
+		return status;
+	return zone_builder_check(load->builder);
+}
+
+static bool is_unchanged(const struct load *load)
+{
+	return load->known_paths && load->known_stamp != 0 && strcmp(load->known_paths, load->file) == 0 &&
+		zonefile_stamp(load->known_paths) == load->known_stamp;
+}
+
+static void run_reading(struct loader *loader, struct load *load)
+{
+	if (is_unchanged(load)) {
+		load->stage = LOAD_UNCHANGED;
+		load->status = ST_OK;
+		return;
+	}
+	load->status = read_and_check(loader, load);
+	load->stage = load->status == ST_OK ? LOAD_READ : LOAD_FAILED;
+	if (load->status == ST_OK) {
+		load->image_bytes = zone_builder_image_bytes(load->builder, &load->source);
+		return;
+	}
+	if (load->findings.report.errors == 0)
+		report_at(&load->findings.report, SEVERITY_ERROR, load->file, 0, 0, "%s", status_text(load->status));
+	drop_source(load);
+}
+
+static void run_writing(struct load *load)
+{
+	load->loaded_at_s = (uint64_t)time(NULL);
+	zone_builder_write(load->builder, load->room, &load->source, load->loaded_at_s);
+	drop_source(load);
+	load->stage = LOAD_WRITTEN;
+}
+
+// Images to write go first: they give their memory back.
+static struct load *next_load(struct loader *loader)
+{
+	pthread_mutex_lock(&loader->lock);
+	while (!loader->ending && STAILQ_EMPTY(&loader->to_write) && STAILQ_EMPTY(&loader->to_read))
+		pthread_cond_wait(&loader->work, &loader->lock);
+	struct load *load = NULL;
+	struct loads *from = STAILQ_EMPTY(&loader->to_write) ? &loader->to_read : &loader->to_write;
+	if (!loader->ending) {
+		load = STAILQ_FIRST(from);
+		STAILQ_REMOVE_HEAD(from, link);
+	}
+	pthread_mutex_unlock(&loader->lock);
+	return load;
+}
+
+static void wake_loop(struct loader *loader)
+{
+	uint64_t one = 1;
+	while (write(loader->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+static void *work(void *ctx)
+{
+	struct loader *loader = ctx;
+	struct load *load;
+	while ((load = next_load(loader))) {
+		uint64_t began = monotonic_us();
+		if (load->stage == LOAD_READ)
+			run_writing(load);
+		else
+			run_reading(loader, load);
+		load->took_us += monotonic_us() - began;
+		pthread_mutex_lock(&loader->lock);
+		bool first = STAILQ_EMPTY(&loader->finished);
+		STAILQ_INSERT_TAIL(&loader->finished, load, link);
+		pthread_mutex_unlock(&loader->lock);
+		if (first)
+			wake_loop(loader);
+	}
+	return NULL;
+}
+
+static struct load *next_finished(struct loader *loader)
+{
+	pthread_mutex_lock(&loader->lock);
+	struct load *load = STAILQ_FIRST(&loader->finished);
+	if (load)
+		STAILQ_REMOVE_HEAD(&loader->finished, link);
+	pthread_mutex_unlock(&loader->lock);
+	return load;
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)what;
+	struct loader *loader = ctx;
+	uint64_t count;
+	// Read before the queue: a load that is finished behind this point wakes again.
+	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		return;
+	uint64_t began = monotonic_us();
+	struct load *load;
+	while ((load = next_finished(loader))) {
+		loader->progress(loader->ctx, load);
+		if (monotonic_us() - began >= PROGRESS_US) {
+			wake_loop(loader);
+			return;
+		}
+	}
+}
+
+static unsigned usable_cpus(void)
+{
+	cpu_set_t set;
+	unsigned count = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+	return count > LOADER_THREADS_MAX ? LOADER_THREADS_MAX : count;
+}
+
+// Signals are the event loop's.
+static void start_threads(struct loader *loader, unsigned wanted)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	while (loader->threads < wanted &&
+		pthread_create(&loader->thread[loader->threads], NULL, work, loader) == 0)
+		loader->threads++;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+struct loader *loader_new(struct event_base *base, unsigned threads, uint64_t hash_seed,
+	void (*progress)(void *ctx, struct load *), void *ctx)
+{
+	struct loader *loader = calloc(1, sizeof(*loader));
+	if (!loader)
+		return NULL;
+	pthread_mutex_init(&loader->lock, NULL);
+	pthread_cond_init(&loader->work, NULL);
+	STAILQ_INIT(&loader->to_read);
+	STAILQ_INIT(&loader->to_write);
+	STAILQ_INIT(&loader->finished);
+	loader->hash_seed = hash_seed;
+	loader->progress = progress;
+	loader->ctx = ctx;
+	loader->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (loader->wake_fd >= 0)
+		loader->wake = event_new(base, loader->wake_fd, EV_READ | EV_PERSIST, on_wake, loader);
+	if (loader->wake && event_add(loader->wake, NULL) == 0)
+		start_threads(loader, threads == 0 || threads > LOADER_THREADS_MAX ? usable_cpus() : threads);
+	if (loader->threads == 0) {
+		loader_free(loader);
+		return NULL;
+	}
+	return loader;
+}
+
+static void free_loads(struct loads *loads)
+{
+	struct load *load, *next;
+	STAILQ_FOREACH_SAFE(load, loads, link, next)
+		load_free(load);
+}
+
+void loader_free(struct loader *loader)
+{
+	if (!loader)
+		return;
+	atomic_store(&loader->interrupted, true);
+	pthread_mutex_lock(&loader->lock);
+	loader->ending = true;
+	pthread_cond_broadcast(&loader->work);
+	pthread_mutex_unlock(&loader->lock);
+	for (unsigned i = 0; i < loader->threads; i++)
+		pthread_join(loader->thread[i], NULL);
+	free_loads(&loader->to_read);
+	free_loads(&loader->to_write);
+	free_loads(&loader->finished);
+	if (loader->wake)
+		event_free(loader->wake);
+	if (loader->wake_fd >= 0)
+		close(loader->wake_fd);
+	pthread_cond_destroy(&loader->work);
+	pthread_mutex_destroy(&loader->lock);
+	free(loader);
+}
+
+unsigned loader_threads(const struct loader *loader)
+{
+	return loader->threads;
+}
+
+static void put(struct loader *loader, struct loads *queue, struct load *load)
+{
+	pthread_mutex_lock(&loader->lock);
+	STAILQ_INSERT_TAIL(queue, load, link);
+	pthread_cond_signal(&loader->work);
+	pthread_mutex_unlock(&loader->lock);
+}
+
+void loader_read(struct loader *loader, struct load *load)
+{
+	load->stage = LOAD_UNCHANGED;
+	put(loader, &loader->to_read, load);
+}
+
+void loader_write(struct loader *loader, struct load *load, void *room)
+{
+	load->room = room;
+	put(loader, &loader->to_write, load);
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Reads zone files and writes images in threads of its own, so that the event loop goes on meanwhile. A load is
+// read (zone file -> checked records), comes back for room in the catalog, is written there, and comes
+// back to be published. Everything but the reading and writing itself happens on the event loop's thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <event2/event.h>
+
+#include <pollux/status.h>
+#include <pollux/zonefile.h>
+
+#include "findings.h"
+
+enum load_stage {
+	LOAD_UNCHANGED, // the files are still those of `known_stamp`
+	LOAD_FAILED,	// `status` and `findings` say why
+	LOAD_READ,	// checked; needs `image_bytes` of room: loader_write(), or load_free() to give up
+	LOAD_WRITTEN,	// the image is in `room`
+};
+
+struct load {
+	void *owner; // for whoever ordered it
+	uint8_t *apex;
+	char *file;
+	char *known_paths;    // as in struct zonefile_source, of the image in use; NULL: read in any case
+	uint64_t known_stamp;
+
+	enum load_stage stage;
+	enum status status;
+	struct findings findings;
+	uint64_t image_bytes, loaded_at_s;
+	uint64_t took_us; // the thread's time
+	void *room;
+
+	struct zone_builder *builder;
+	struct zonefile_source source;
+	STAILQ_ENTRY(load) link;
+};
+
+struct load *load_new(const uint8_t *apex, const char *file); // NULL: no memory
+void load_free(struct load *);				      // NULL is fine
+
+struct loader;
+
+// `progress` is called on the event loop's thread at each stage; the load is then the callee's, who hands it on
+// or frees it. Threads: 0 for one per CPU that this process may use, at most LOADER_THREADS_MAX. NULL: no memory or no thread.
+#define LOADER_THREADS_MAX 16
+struct loader *loader_new(struct event_base *, unsigned threads, uint64_t hash_seed,
+	void (*progress)(void *ctx, struct load *), void *ctx);
+// Ends what is being read, waits for the threads, frees the loads that were handed over.
+void loader_free(struct loader *);
+unsigned loader_threads(const struct loader *);
+
+void loader_read(struct loader *, struct load *);	     // the load is the loader's until `progress`
+void loader_write(struct loader *, struct load *, void *room); // the same; goes before any reading

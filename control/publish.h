@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The zones of the configuration -> images in the catalog. Each zone goes its own way: one that cannot be
+// read or checked keeps what it had and says why, and never stops another. Reading runs in threads; all
+// calls belong to the event loop's thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+
+#include <pollux/catalog.h>
+#include <pollux/config.h>
+#include <pollux/report.h>
+#include <pollux/status.h>
+
+#include "findings.h"
+#include "side_door.h"
+
+enum zone_state {
+	ZONE_LOADING, // never finished an attempt
+	ZONE_LOADED,
+	ZONE_FAILED, // the last attempt; an older image may still be served
+	ZONE_STATE_COUNT
+};
+extern const char *const zone_state_name[ZONE_STATE_COUNT];
+
+struct zone_view {
+	const uint8_t *apex; // folded
+	const char *file;
+	enum zone_state state;
+	bool busy;		   // being read, or waiting for it
+	bool adopted;		   // the image was found in shared memory and is still that of the file
+	const struct image *image; // what is served; NULL: nothing
+	uint64_t tried_at_s, took_us; // of the last attempt
+	const struct findings *findings; // of the last attempt that read the file
+};
+
+struct publish_result {
+	unsigned loaded, unchanged, failed, withdrawn;
+	const struct findings *problems; // of the failed ones, each line with its file
+};
+// Called once for each order, when the last zone concerned has been dealt with; perhaps before the call returns.
+typedef void publish_done(void *ctx, const struct publish_result *);
+
+struct publisher;
+
+// `where` is the directory of the region, for messages. Threads: 0 for one per CPU of this process. Catalog and side door outlive the publisher.
+CHECKED enum status publisher_new(struct publisher **, struct event_base *, struct catalog *, struct side_door *,
+	const char *where, unsigned threads);
+// Orders that wait are called back with what was done so far.
+void publisher_free(struct publisher *);
+
+// Serves the zones of this configuration and its zone list from now on: new ones and those whose files have
+// changed are read, those no longer named are withdrawn. Errors of the list are reported and lose no zone: when
+// there are any, nothing is withdrawn. The first order that is done makes the catalog ready. ST_NO_MEMORY: nothing
+// was done, and `done` will not be called.
+CHECKED enum status publisher_configure(struct publisher *, const struct config *, struct report *, publish_done *,
+	void *ctx);
+// Reads a zone again, whether or not its files have changed. ST_NOT_FOUND: no such zone; `done` will not be called.
+CHECKED enum status publisher_reload(struct publisher *, const uint8_t *apex, publish_done *, void *ctx);
+
+bool publisher_find(const struct publisher *, const uint8_t *apex, struct zone_view *);
+// In canonical order (RFC 4034 6.1).
+void publisher_each(const struct publisher *, void (*visit)(void *ctx, const struct zone_view *), void *ctx);
+
+struct publisher_counts {
+	unsigned zones, loaded, failed, loading, busy;
+	uint64_t records; // being served
+};
+struct publisher_counts publisher_counts(const struct publisher *);

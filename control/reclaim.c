@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <stdlib.h>
+#include <string.h>
+
+#include "reclaim.h"
+
+#define LOOK_US 20000	   // while an epoch is closing
+#define GRACE_TURNS 2	   // one that may have begun before the swap, one whole one behind it
+
+struct reclaimer {
+	struct catalog *catalog;
+	struct side_door *door;
+	struct event *timer;
+	uint64_t epoch;	 // that retired space belongs to now
+	bool dirty;	 // something was retired in it
+	bool closing;	 // epoch - 1 waits for the workers
+	uint64_t attaches; // of the side door when the turns were taken down
+	unsigned workers;
+	uint64_t turns[WORKERS_MAX];
+};
+
+static uint64_t turns_of(const struct reclaimer *r, unsigned worker)
+{
+	// Pairs with the release of the worker at the end of its turn: its reads are done.
+	return atomic_load_explicit(&side_door_stats(r->door)->worker[worker].turns, memory_order_acquire);
+}
+
+static void note_turns(struct reclaimer *r)
+{
+	r->attaches = side_door_counters(r->door)->attaches;
+	r->workers = side_door_is_attached(r->door) ? side_door_workers(r->door) : 0;
+	for (unsigned i = 0; i < r->workers; i++)
+		r->turns[i] = turns_of(r, i);
+}
+
+static bool workers_moved_on(struct reclaimer *r)
+{
+	if (!side_door_is_attached(r->door))
+		return side_door_is_alone(r->door);
+	if (r->workers == 0 || r->attaches != side_door_counters(r->door)->attaches) {
+		note_turns(r); // another dataplane than the one whose turns are known
+		return false;
+	}
+	for (unsigned i = 0; i < r->workers; i++) {
+		if (turns_of(r, i) - r->turns[i] < GRACE_TURNS)
+			return false;
+	}
+	return true;
+}
+
+static void look_again(struct reclaimer *r)
+{
+	struct timeval delay = { .tv_usec = LOOK_US };
+	if (!event_pending(r->timer, EV_TIMEOUT, NULL))
+		event_add(r->timer, &delay);
+}
+
+static void close_epoch(struct reclaimer *r)
+{
+	catalog_set_epoch(r->catalog, ++r->epoch);
+	atomic_thread_fence(memory_order_seq_cst); // the swaps are out before the turns are read
+	note_turns(r);
+	r->dirty = false;
+	r->closing = true;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	struct reclaimer *r = ctx;
+	if (r->closing && workers_moved_on(r)) {
+		catalog_reclaim(r->catalog, r->epoch - 1);
+		r->closing = false;
+	}
+	if (!r->closing && r->dirty)
+		close_epoch(r);
+	if (r->closing)
+		look_again(r);
+}
+
+struct reclaimer *reclaimer_new(struct event_base *base, struct catalog *catalog, struct side_door *door)
+{
+	struct reclaimer *r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	r->catalog = catalog;
+	r->door = door;
+	r->epoch = 1;
+	r->timer = event_new(base, -1, 0, on_timer, r);
+	if (!r->timer) {
+		free(r);
+		return NULL;
+	}
+	catalog_set_epoch(catalog, r->epoch);
+	return r;
+}
+
+void reclaimer_free(struct reclaimer *r)
+{
+	if (!r)
+		return;
+	event_free(r->timer);
+	free(r);
+}
+
+void reclaimer_wanted(struct reclaimer *r)
+{
+	r->dirty = true;
+	look_again(r);
+}
