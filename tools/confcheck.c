@@ -9,16 +9,18 @@
 
 #include <pollux/config.h>
 #include <pollux/name.h>
+#include <pollux/zonefile.h>
 
 enum { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_USAGE = 2 };
 
 static const char usage_text[] =
-	"usage: pollux-checkconf [--print] FILE\n"
+	"usage: pollux-checkconf [--print] [--zones] FILE\n"
 	"       pollux-checkconf --options | --mdoc\n"
 	"\n"
 	"Reads a configuration of Pollux and reports every error as FILE:LINE:COLUMN.\n"
 	"\n"
 	"  --print     write the effective configuration, defaults included\n"
+	"  --zones     read every zone file, too, and report its errors\n"
 	"  --options   list every option with default, range, and when a change takes effect\n"
 	"  --mdoc      the same as a list for a manual page, mdoc(7)\n"
 	"  --help, --version\n"
@@ -52,11 +54,10 @@ static void describe(const struct option_info *info, char *to, size_t room)
 	option_range_text(info, range, sizeof(range));
 	bool described = info->default_text[0] == '(';
 	if (described)
-		snprintf(value, sizeof(value), "%.*s", (int)strlen(info->default_text) - 2,
-			info->default_text + 1);
+		snprintf(value, sizeof(value), "%.*s", (int)strlen(info->default_text) - 2, info->default_text + 1);
 	snprintf(to, room, "%s%s%s; %s%s; changes take effect on %s", info->kind, *range ? ", " : "", range,
-		described && strcmp(value, "required") == 0 ? "" : "default: ",
-		described ? value : info->default_text, info->effect == ON_RELOAD ? "reload" : "restart");
+		described && strcmp(value, "required") == 0 ? "" : "default: ", described ? value : info->default_text,
+		info->effect == ON_RELOAD ? "reload" : "restart");
 }
 
 static int print_options(void)
@@ -73,15 +74,13 @@ static int print_options(void)
 
 static void print_mdoc_text(const char *text)
 {
-	// Backslashes are mdoc's escapes; a dot or quote begins a macro at the start of a line only, where
-	// none of ours stands.
 	for (; *text; text++) {
 		if (*text == '\\')
 			fputs("\\e", stdout);
 		else
 			putchar(*text);
 		// A new sentence is a new line in mdoc.
-		if (strchr(".:;", *text) && text[1] == ' ' && *text == '.') {
+		if (text[0] == '.' && text[1] == ' ') {
 			putchar('\n');
 			text++;
 		}
@@ -110,24 +109,47 @@ static const char *source_of(const struct config *config, unsigned index)
 	return index < config->zone_count ? config->path : config->zone_list;
 }
 
-static void look_at_file(
-	const struct config *config, const struct zone_config *zone, unsigned index, struct report *report)
+static void look_at_file(const struct config *config, const struct zone_config *zone, unsigned index,
+	struct report *report)
 {
 	char name[NAME_TEXT_BYTES];
 	if (access(zone->file, R_OK) != 0)
-		report_at(report, SEVERITY_WARNING, source_of(config, index), zone->line, 0,
-			"zone '%s': %s: %s", name_to_text(name, zone->apex), zone->file, strerror(errno));
+		report_at(report, SEVERITY_WARNING, source_of(config, index), zone->line, 0, "zone '%s': %s: %s",
+			name_to_text(name, zone->apex), zone->file, strerror(errno));
 }
 
-static unsigned check_zones(const struct config *config, struct report *report)
+static void read_zone(const struct zone_config *zone, struct report *report)
+{
+	struct report own = { .emit = report->emit, .ctx = report->ctx };
+	struct zone_builder *builder = zone_builder_new(zone->apex, 1);
+	if (!builder) {
+		report_at(report, SEVERITY_ERROR, zone->file, 0, 0, "out of memory");
+		return;
+	}
+	zone_builder_set_report(builder, &own);
+	enum status status = zonefile_read(zone->file, zone->apex, zone_builder_add, builder, &own, NULL);
+	if (status == ST_OK)
+		status = zone_builder_check(builder);
+	if (status != ST_OK && own.errors == 0)
+		report_at(&own, SEVERITY_ERROR, zone->file, 0, 0, "%s", status_text(status));
+	zone_builder_free(builder);
+	report->errors += own.errors;
+	report->warnings += own.warnings;
+}
+
+static unsigned check_zones(const struct config *config, bool read_them, struct report *report)
 {
 	struct zone_config *zones;
 	unsigned count;
 	// What is wrong with the list stands in the report.
 	enum status status = config_zones(config, &zones, &count, report);
 	(void)status;
-	for (unsigned i = 0; i < count; i++)
-		look_at_file(config, &zones[i], i, report);
+	for (unsigned i = 0; i < count; i++) {
+		if (read_them)
+			read_zone(&zones[i], report);
+		else
+			look_at_file(config, &zones[i], i, report);
+	}
 	zone_configs_free(zones, count);
 	return count;
 }
@@ -137,13 +159,13 @@ static const char *plural(unsigned count)
 	return count == 1 ? "" : "s";
 }
 
-static int check_file(const char *path, bool print)
+static int check_file(const char *path, bool print, bool read_zones)
 {
 	struct report report = { .emit = report_to_stream };
 	struct config *config;
 	if (config_read(&config, path, &report) != ST_OK)
 		return EXIT_BAD;
-	unsigned zones = check_zones(config, &report);
+	unsigned zones = check_zones(config, read_zones, &report);
 	if (print)
 		config_print(config, stdout);
 	else if (report.errors == 0)
@@ -166,11 +188,12 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "print", no_argument, NULL, 'p' },
+		{ "zones", no_argument, NULL, 'z' },
 		{ "options", no_argument, NULL, 'o' },
 		{ "mdoc", no_argument, NULL, 'm' },
 		{ NULL, 0, NULL, 0 },
 	};
-	bool print = false;
+	bool print = false, zones = false;
 	int letter, (*table)(void) = NULL;
 	while ((letter = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
 		if (letter == 'h')
@@ -182,8 +205,9 @@ int main(int argc, char **argv)
 		else if (letter == '?')
 			return wrong_usage();
 		print |= letter == 'p';
+		zones |= letter == 'z';
 	}
 	if (table)
-		return argc == optind && !print ? table() : wrong_usage();
-	return argc - optind == 1 ? check_file(argv[optind], print) : wrong_usage();
+		return argc == optind && !print && !zones ? table() : wrong_usage();
+	return argc - optind == 1 ? check_file(argv[optind], print, zones) : wrong_usage();
 }
