@@ -23,6 +23,7 @@
 
 #include "netlink.h"
 #include "partial.h"
+#include "tags.h"
 #include "tap.h"
 
 #define FRAMES_PER_ROUND 64	// taken from one TAP before the others get their turn
@@ -35,6 +36,7 @@
 struct tap_port {
 	struct tap *tap;
 	struct event *readable;
+	struct tags *tags;
 	unsigned index, ifindex;
 	int fd;
 };
@@ -52,24 +54,27 @@ struct tap {
 static void take_punted(void *ctx, const struct msg *msg, const uint8_t *frame)
 {
 	struct tap *tap = ctx;
-	if (msg->port >= tap->port_count) {
+	if (msg->port >= tap->port_count || msg->bytes < sizeof(struct ether_header)) {
 		tap->counters.dropped_in++;
 		return;
 	}
+	const struct tap_port *port = &tap->port[msg->port];
+	unsigned tags = tags_learn(port->tags, frame, msg->bytes);
 	// A frame that never was on a wire (veth, virtio) has only the pseudo header's sum in its checksum field. Its sender
 	// vouches for it, and the kernel wants to be told; any other checksum is the kernel's to verify.
 	struct virtio_net_hdr head = { .gso_type = VIRTIO_NET_HDR_GSO_NONE };
 	struct partial partial;
 	if (partial_find(&partial, frame, msg->bytes)) {
 		head.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		head.csum_start = (uint16_t)partial.start_at;
+		head.csum_start = (uint16_t)(partial.start_at - tags);
 		head.csum_offset = (uint16_t)partial.field_at;
 	}
 	struct iovec parts[] = {
 		{ .iov_base = &head, .iov_len = sizeof(head) },
-		{ .iov_base = (void *)(uintptr_t)frame, .iov_len = msg->bytes },
+		{ .iov_base = (void *)(uintptr_t)frame, .iov_len = TAGS_AT },
+		{ .iov_base = (void *)(uintptr_t)(frame + TAGS_AT + tags), .iov_len = msg->bytes - TAGS_AT - tags },
 	};
-	if (writev(tap->port[msg->port].fd, parts, 2) < 0)
+	if (writev(port->fd, parts, 3) < 0)
 		tap->counters.dropped_in++;
 	else
 		tap->counters.frames_in++;
@@ -85,12 +90,23 @@ static bool is_noise(const uint8_t *frame, size_t bytes)
 	return ip[6] == IPPROTO_HOPOPTS || (ip[6] == IPPROTO_ICMPV6 && ip[40] == 133);
 }
 
-static void give_out(struct tap_port *port, const uint8_t *frame, size_t bytes)
+// In front of `frame` there is room for tags.
+static void give_out(struct tap_port *port, uint8_t *frame, size_t bytes)
 {
 	struct tap_counters *count = &port->tap->counters;
-	if (is_noise(frame, bytes))
+	uint8_t tags[TAGS_MAX_BYTES];
+
+	if (is_noise(frame, bytes)) {
 		count->filtered_out++;
-	else if (bytes > FRAME_MAX_BYTES || side_door_frame(port->tap->door, port->index, frame, (unsigned)bytes))
+		return;
+	}
+	unsigned more = tags_for(port->tags, frame, bytes, tags);
+	if (more) {
+		memmove(frame - more, frame, TAGS_AT);
+		memcpy(frame - more + TAGS_AT, tags, more);
+	}
+	if (bytes + more > FRAME_MAX_BYTES ||
+		side_door_frame(port->tap->door, port->index, frame - more, (unsigned)(bytes + more)))
 		count->dropped_out++; // TCP sends again, and a TAP that is not emptied would fill
 	else
 		count->frames_out++;
@@ -99,13 +115,13 @@ static void give_out(struct tap_port *port, const uint8_t *frame, size_t bytes)
 static void take_sent(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)what;
-	uint8_t bytes[sizeof(struct virtio_net_hdr) + FRAME_MAX_BYTES + 1];
+	enum { HEAD = sizeof(struct virtio_net_hdr) };
+	uint8_t room[TAGS_MAX_BYTES + HEAD + FRAME_MAX_BYTES + 1], *head = room + TAGS_MAX_BYTES;
 	for (unsigned i = 0; i < FRAMES_PER_ROUND; i++) {
-		ssize_t got = read(fd, bytes, sizeof(bytes));
-		if (got < (ssize_t)sizeof(struct virtio_net_hdr))
+		ssize_t got = read(fd, head, HEAD + FRAME_MAX_BYTES + 1);
+		if (got < HEAD + (ssize_t)sizeof(struct ether_header))
 			return;
-		give_out(ctx, bytes + sizeof(struct virtio_net_hdr),
-			(size_t)got - sizeof(struct virtio_net_hdr));
+		give_out(ctx, head + HEAD, (size_t)got - HEAD);
 	}
 }
 
@@ -349,9 +365,9 @@ static bool furnish(struct tap *tap, const struct config *config)
 	set_stack(config);
 	for (unsigned i = 0; good && i < config->port_count && i < PORTS_MAX; i++) {
 		struct tap_port *port = &tap->port[i];
-		*port = (struct tap_port){ .tap = tap, .index = i, .fd = -1 };
+		*port = (struct tap_port){ .tap = tap, .index = i, .fd = -1, .tags = tags_new() };
 		tap->port_count = i + 1;
-		good = make_port(port, netlink, config);
+		good = port->tags && make_port(port, netlink, config);
 	}
 	if (netlink >= 0)
 		close(netlink);
@@ -406,6 +422,7 @@ void tap_free(struct tap *tap)
 	for (unsigned i = 0; i < tap->port_count; i++) {
 		if (tap->port[i].readable)
 			event_free(tap->port[i].readable);
+		tags_free(tap->port[i].tags);
 		if (tap->port[i].fd >= 0)
 			close(tap->port[i].fd);
 	}

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/tree.h>
 #include <time.h>
@@ -23,7 +22,6 @@
 #define LENGTH_BYTES 2		     // RFC 1035 4.2.2
 #define SEND_PARTS 16		     // pieces of output handed to the kernel at once
 #define COMPLAINT_MS 10000	     // between two log lines about clients
-#define FILES_FOR_OTHERS 1024	     // descriptors left to upstreams, rings, files
 #define LISTENERS_MAX (2 * PORT_ADDRESSES_MAX)
 #define BACKLOG 4096		     // connections the kernel may hold for us
 #define FAST_OPEN_QUEUE 256	     // RFC 7413, RFC 7766 8
@@ -571,14 +569,6 @@ void tcp_server_reconfigure(struct tcp_server *server, const struct config *conf
 	server->max_per_client = config->tcp_max_per_client;
 	server->max_pipelined = config->tcp_max_pipelined ? config->tcp_max_pipelined : 1;
 	server->idle_ms = config->tcp_idle_ms;
-	struct rlimit files;
-	rlim_t wanted = server->max_clients + FILES_FOR_OTHERS;
-	if (getrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur >= wanted)
-		return;
-	files.rlim_cur = wanted < files.rlim_max ? wanted : files.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &files) || files.rlim_cur < wanted)
-		log_warning("TCP: %u clients need %llu descriptors, the limit is %llu", server->max_clients,
-			(unsigned long long)wanted, (unsigned long long)files.rlim_cur);
 }
 
 static bool add_listener(struct tcp_server *server, int fd)

@@ -473,6 +473,47 @@ static void sockets_inside_reach_the_world_through_the_ports(void **state)
 	close(fd);
 }
 
+// With the tags of the SYN again, and the neighbour's question and answer tagged alike.
+static void a_tagged_client_is_answered_with_its_tags(void **state)
+{
+	struct room *room = *state;
+	struct frame f = syn("198.18.0.1", "198.18.0.53", 4000, PARTIAL), tagged = { 0 };
+	static const uint8_t tags[8] = { 0x88, 0xa8, 0, 5, 0x81, 0, 0x20, 6 };
+	put(&tagged, f.at, 12);
+	put(&tagged, tags, 8);
+	put(&tagged, f.at + 12, f.bytes - 12);
+	punt(room, 0, &tagged);
+	const struct kept *arp = &room->door.kept[0];
+	for (double end = seconds() + 5; !room->door.kept_count;) {
+		assert_true(seconds() < end);
+		event_base_loop(room->base, EVLOOP_NONBLOCK);
+	}
+	assert_memory_equal(arp->frame + 12, tags, 8);
+	assert_int_equal(load_be16(arp->frame + 20), 0x0806);
+
+	struct kept plain = { .bytes = arp->bytes - 8 };
+	struct frame answer = { 0 };
+	memcpy(plain.frame, arp->frame, 12);
+	memcpy(plain.frame + 12, arp->frame + 20, plain.bytes - 12);
+	put(&answer, plain.frame + 6, 6);
+	put(&answer, client_mac, 6);
+	put(&answer, tags, 8);
+	put(&answer, "\x08\x06\0\1\x08\0\6\4\0\2", 10);
+	put(&answer, client_mac, 6);
+	put(&answer, plain.frame + 38, 4);
+	put(&answer, plain.frame + 22, 10);
+	punt(room, 0, &answer);
+	for (double end = seconds() + 5; room->door.kept_count < 2;) {
+		assert_true(seconds() < end);
+		event_base_loop(room->base, EVLOOP_NONBLOCK);
+	}
+	struct kept last = { .bytes = room->door.kept[1].bytes - 8 };
+	assert_memory_equal(room->door.kept[1].frame + 12, tags, 8);
+	memcpy(last.frame, room->door.kept[1].frame, 12);
+	memcpy(last.frame + 12, room->door.kept[1].frame + 20, last.bytes - 12);
+	assert_is_syn_ack(&last, AF_INET, 0, client_mac);
+}
+
 static void a_silent_kernel_sends_nothing(void **state)
 {
 	struct room *room = *state;
@@ -546,6 +587,7 @@ int main(void)
 		RULE(ports_with_the_same_prefix_answer_each_for_their_own_address),
 		RULE(another_dataplane_may_bring_another_mac),
 		RULE(sockets_inside_reach_the_world_through_the_ports),
+		RULE(a_tagged_client_is_answered_with_its_tags),
 		RULE(a_silent_kernel_sends_nothing),
 		RULE(without_a_dataplane_frames_are_counted_and_dropped),
 		RULE(frames_of_unknown_ports_are_counted_and_dropped),
