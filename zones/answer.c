@@ -293,7 +293,7 @@ static void put_referral(struct draft *d, const struct step *step, const struct 
 	if (d->count[ANSWER] == 0)
 		d->flags &= (uint16_t)~FLAG_AA;
 	put_required(d, step, node_rrset(step->zone, cut, TYPE_NS), cut_at, AUTHORITY);
-	if (!d->query->dnssec_ok)
+	if (!d->query->dnssec_ok || !step->zone->is_signed)
 		return;
 	const struct rrset *ds = node_rrset(step->zone, cut, TYPE_DS);
 	put_required(d, step, ds ? ds : node_rrset(step->zone, cut, TYPE_NSEC), cut_at, AUTHORITY);
@@ -411,7 +411,8 @@ static enum outcome put_node(struct draft *d, const struct step *step, const str
 	}
 	if (type == TYPE_RRSIG && put_signatures(d, step, node))
 		return DONE;
-	if (node->flags & NODE_CNAME) { // RFC 1034 4.3.2 3a
+	// RFC 4035 2.5: RRSIG and NSEC are the alias's own types, so their absence is, too.
+	if (node->flags & NODE_CNAME && type != TYPE_RRSIG && type != TYPE_NSEC) { // RFC 1034 4.3.2 3a
 		const struct rrset *cname = node_rrset(step->zone, node, TYPE_CNAME);
 		return put_alias(d, step, cname, step->name_at, target_at) ? FOLLOW : DONE;
 	}
