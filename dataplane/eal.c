@@ -179,15 +179,16 @@ enum status eal_start(const struct config *config, bool replay)
 	if (status != ST_OK)
 		return status;
 	open_log();
-	struct arguments arguments = { .count = 0 };
+	static struct arguments arguments; // DPDK keeps pointers to the texts, and sorts what it is given
 	add(&arguments, "pollux-dataplane");
 	add_lcores(&arguments, config, replay);
 	add_memory(&arguments, config, huge);
 	add_devices(&arguments, config, replay);
 	add(&arguments, "--no-telemetry");
 	add(&arguments, "--file-prefix=pollux-%s", config->name);
-	// DPDK keeps pointers into its arguments for its whole life.
-	if (rte_eal_init(arguments.count, arguments.value) < 0) {
+	char *sorted[ARGUMENTS_MAX];
+	memcpy(sorted, arguments.value, sizeof(sorted));
+	if (rte_eal_init(arguments.count, sorted) < 0) {
 		log_error("DPDK does not start: %s", rte_strerror(rte_errno));
 		return ST_SYSTEM;
 	}
