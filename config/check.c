@@ -156,7 +156,7 @@ static void check_ports(const struct checking *c)
 		check_gateways(c, i);
 		check_port_mtu(c, i);
 	}
-	if (c->config->port_count == 0 && c->tree->whole)
+	if (c->config->port_count == 0 && c->report->errors == 0)
 		say(c, SEVERITY_WARNING, "", "no ports: pollux-dataplane will not start");
 }
 
@@ -238,7 +238,8 @@ static void check_socket_path(const struct checking *c)
 static void check_purpose(const struct checking *c)
 {
 	const struct config *config = c->config;
-	if (config->zone_count == 0 && !config->zone_list && config->forwarder_count == 0 && c->tree->whole)
+	if (config->zone_count == 0 && !config->zone_list && config->forwarder_count == 0 &&
+		c->report->errors == 0)
 		say(c, SEVERITY_WARNING, "",
 			"neither zones nor forward.servers: every question will be REFUSED");
 }

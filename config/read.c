@@ -145,8 +145,10 @@ static bool read_core_range(
 		if (!list_has_room(r, list, node, option_info[index].key))
 			return false;
 		unsigned *item = list_add(list);
-		if (!item)
+		if (!item) {
+			complain(r, node, ST_NO_MEMORY, "out of memory");
 			return false;
+		}
 		*item = core;
 		refuse_repeated(r, node, index, list);
 	}
@@ -370,9 +372,9 @@ static void read_map(struct reading *r, const struct tree_node *node, struct map
 			continue;
 		const struct tree_node *earlier = earlier_key(node, entry);
 		if (earlier) {
-			complain(r, entry->key, ST_EXISTS,
-				"key '%.60s' a second time; the first is at line %u", earlier->text,
-				earlier->line);
+			char found[128];
+			complain(r, entry->key, ST_EXISTS, "key %s a second time; the first is at line %u",
+				tree_describe(earlier, found, sizeof(found)), earlier->line);
 			continue;
 		}
 		read_entry(r, entry, map);

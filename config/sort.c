@@ -58,6 +58,9 @@ void sorted_report_end(struct sorted_report *sorted, const char *file, struct re
 		free(m->text);
 	}
 	free(sorted->messages);
+	if (report_is_full(&sorted->report))
+		report_at(
+			real, SEVERITY_WARNING, file, 0, 0, "gave up after %u errors", sorted->report.errors);
 	if (sorted->report.errors && !real->errors)
 		real->errors = sorted->report.errors; // there was no memory to keep even one
 }

@@ -267,6 +267,11 @@ enum status tree_read(
 	struct tree *tree, const char *text, size_t bytes, const char *name, struct report *report)
 {
 	*tree = (struct tree){ 0 };
+	// The mark that some editors put in front of UTF-8.
+	if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		text += 3;
+		bytes -= 3;
+	}
 	struct builder b = { .report = report, .name = name, .tree = tree, .status = ST_OK };
 	bool tabs = false;
 	char *copy = without_tabs(&b, text, bytes, &tabs);
@@ -343,6 +348,18 @@ const struct tree_node *tree_find(const struct tree *tree, const char *path)
 	return node;
 }
 
+// At most 60 octets, not ending inside of a character, and nothing that would upset a terminal.
+static void describe_text(const struct tree_node *node, char *to, size_t room)
+{
+	int bytes = node->bytes > 60 ? 60 : (int)node->bytes;
+	while (bytes > 0 && bytes < (int)node->bytes && ((unsigned char)node->text[bytes] & 0xc0) == 0x80)
+		bytes--;
+	snprintf(to, room, "'%.*s%s'", bytes, node->text, bytes < (int)node->bytes ? "..." : "");
+	for (char *c = to; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+}
+
 const char *tree_describe(const struct tree_node *node, char *to, size_t room)
 {
 	if (node->kind == TREE_LIST)
@@ -352,6 +369,6 @@ const char *tree_describe(const struct tree_node *node, char *to, size_t room)
 	else if (tree_is_null(node))
 		snprintf(to, room, "nothing");
 	else
-		snprintf(to, room, "'%.60s%s'", node->text, node->bytes > 60 ? "..." : "");
+		describe_text(node, to, room);
 	return to;
 }

@@ -33,6 +33,9 @@ __attribute__((format(printf, 4, 5))) static void complain(
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	report_at(list->report, SEVERITY_ERROR, list->path, line, (unsigned)column, "%s", text);
 }
 

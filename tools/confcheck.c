@@ -54,10 +54,11 @@ static void describe(const struct option_info *info, char *to, size_t room)
 	option_range_text(info, range, sizeof(range));
 	bool described = info->default_text[0] == '(';
 	if (described)
-		snprintf(value, sizeof(value), "%.*s", (int)strlen(info->default_text) - 2, info->default_text + 1);
+		snprintf(value, sizeof(value), "%.*s", (int)strlen(info->default_text) - 2,
+			info->default_text + 1);
 	snprintf(to, room, "%s%s%s; %s%s; changes take effect on %s", info->kind, *range ? ", " : "", range,
-		described && strcmp(value, "required") == 0 ? "" : "default: ", described ? value : info->default_text,
-		info->effect == ON_RELOAD ? "reload" : "restart");
+		described && strcmp(value, "required") == 0 ? "" : "default: ",
+		described ? value : info->default_text, info->effect == ON_RELOAD ? "reload" : "restart");
 }
 
 static int print_options(void)
@@ -109,13 +110,13 @@ static const char *source_of(const struct config *config, unsigned index)
 	return index < config->zone_count ? config->path : config->zone_list;
 }
 
-static void look_at_file(const struct config *config, const struct zone_config *zone, unsigned index,
-	struct report *report)
+static void look_at_file(
+	const struct config *config, const struct zone_config *zone, unsigned index, struct report *report)
 {
 	char name[NAME_TEXT_BYTES];
 	if (access(zone->file, R_OK) != 0)
-		report_at(report, SEVERITY_WARNING, source_of(config, index), zone->line, 0, "zone '%s': %s: %s",
-			name_to_text(name, zone->apex), zone->file, strerror(errno));
+		report_at(report, SEVERITY_WARNING, source_of(config, index), zone->line, 0,
+			"zone '%s': %s: %s", name_to_text(name, zone->apex), zone->file, strerror(errno));
 }
 
 static void read_zone(const struct zone_config *zone, struct report *report)

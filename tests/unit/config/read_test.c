@@ -311,6 +311,41 @@ static void all_errors_of_a_file_come_in_one_pass(void **state)
 	assert_int_equal(lines, 7);
 }
 
+static void a_file_full_of_errors_ends_after_a_hundred_and_says_so(void **state)
+{
+	(void)state;
+	struct said said;
+	char text[2048];
+	size_t at = 0;
+	for (unsigned i = 0; i < 200; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "k%u: 1\n", i);
+	assert_null(read_text(text, &said));
+	assert_non_null(strstr(
+		said.text, "\n100:1: error: unknown key 'k99'\n0:0: warning: gave up after 100 errors\n"));
+	assert_null(strstr(said.text, "101:1:"));
+}
+
+static void files_of_other_systems_are_read(void **state)
+{
+	(void)state;
+	struct config *config = read_good("\xef\xbb\xbfname: x\r\nlog:\r\n  level: debug\r\n");
+	assert_string_equal(config->name, "x");
+	assert_int_equal(config->log_level, LOG_LEVEL_DEBUG);
+	config_free(config);
+}
+
+static void messages_hold_no_control_characters_and_no_half_letters(void **state)
+{
+	(void)state;
+	expect_error("name: \"a\\eb\\nc\"\n",
+		"1:7: error: name: 'a?b?c' may only hold letters, digits, - and _: it "
+		"becomes part of file names");
+	expect_error("dataplane: {mbufs: "
+		     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\xc3\xa4\xc3\xa4}\n",
+		"1:20: error: dataplane.mbufs: expected a whole number, found "
+		"'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...'");
+}
+
 static void a_worker_may_share_the_core_of_housekeeping(void **state)
 {
 	(void)state;
@@ -338,6 +373,9 @@ int main(void)
 		cmocka_unit_test(each_kind_of_error_names_its_line_and_column),
 		cmocka_unit_test(options_that_contradict_each_other_are_refused_with_their_place),
 		cmocka_unit_test(all_errors_of_a_file_come_in_one_pass),
+		cmocka_unit_test(a_file_full_of_errors_ends_after_a_hundred_and_says_so),
+		cmocka_unit_test(files_of_other_systems_are_read),
+		cmocka_unit_test(messages_hold_no_control_characters_and_no_half_letters),
 		cmocka_unit_test(a_worker_may_share_the_core_of_housekeeping),
 		cmocka_unit_test(what_may_be_intended_is_only_a_warning),
 	};
