@@ -1,0 +1,185 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Replay: the real pipeline from file to file, without a network."""
+
+import random
+
+from flow import *
+
+COUNT = 4096
+MILLION = 1000000
+CLIENT_MAC, SERVER_MAC = bytes.fromhex("020000000001"), bytes.fromhex("ffffffffffff")
+CONFIG = """
+name: {name}
+runtime-dir: {dir}/run
+shared-memory: {dir}/shm
+dataplane: {{lcores: [1], main-lcore: 0, hugepages: "off"}}
+ports:
+  - {{device: "net_pcap0,rx_pcap={dir}/in.pcap", addresses: [198.18.0.53/24, "2001:db8:53::53/64"]}}
+zones:
+  - {{name: example-domain.com, file: {root}/zones/samples/example-domain.com.zone}}
+  - {{name: test.example, file: {zones}/test.example.zone}}
+log: {{level: info, target: stderr}}
+"""
+
+
+def write_pcap(path, frames):
+    with open(path, "wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+        for number, frame in enumerate(frames):
+            file.write(struct.pack("<IIII", 1700000000 + number // 1000, number % 1000 * 1000, len(frame), len(frame)) + frame)
+
+
+def read_pcap(path):
+    data = path.read_bytes()
+    check(data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1"), "not a pcap file")
+    at, frames = 24, []
+    while at < len(data):
+        length = struct.unpack("<I", data[at + 8:at + 12])[0]
+        frames.append(data[at + 16:at + 16 + length])
+        at += 16 + length
+    return frames
+
+
+def queries(count):
+    """Frames of questions with known answers, each from a port of its own."""
+    names = [("example-domain.com", "A"), ("www.example-domain.com", "A"), ("mail.example-domain.com", "AAAA"),
+             ("nope.example-domain.com", "A"), ("host.test.example", "A"), ("forty.test.example", "A"),
+             ("x.wild.test.example", "TXT"), ("host.sub.test.example", "A"), ("test.example", "MX"), ("other.example", "A")]
+    for i in range(count):
+        name, kind = names[i % len(names)]
+        query = dns.message.make_query(name, kind, use_edns=0 if i % 3 else False, payload=1232, id=i & 0xffff)
+        packet = udp6(query.to_wire(), sport=1024 + i) if i % 2 else udp4(query.to_wire(), sport=1024 + i)
+        tags = [(), ((0x8100, 10),), ((0x88a8, 100), (0x8100, 10))][i % 7 % 3]
+        yield ethernet(SERVER_MAC, CLIENT_MAC, 0x86dd if i % 2 else 0x0800, packet, tags)
+
+
+@contextmanager
+def place():
+    directory = Path(tempfile.mkdtemp(prefix="pollux-replay-"))
+    try:
+        (directory / "run").mkdir()
+        (directory / "shm").mkdir()
+        (directory / "pollux.yaml").write_text(CONFIG.format(name=f"replay-{os.getpid()}", dir=directory, root=ROOT, zones=ZONES))
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+        shutil.rmtree(f"/dev/shm/pollux-replay-{os.getpid()}", ignore_errors=True)
+
+
+def replay(directory, out, dataplane=None, timeout=60, environment=None):
+    done = run(dataplane or program("pollux-dataplane"), "--config", directory / "pollux.yaml", "--json", "--replay",
+               directory / "in.pcap", directory / out, timeout=timeout, env={**os.environ, **(environment or {})})
+    return json.loads(done.stdout), done.stderr
+
+
+def ip_at(frame):
+    at = 12
+    while frame[at:at + 2] in (b"\x81\x00", b"\x88\xa8"):
+        at += 4
+    return at + 2
+
+
+def dns_of(frame):
+    at = ip_at(frame)
+    return frame[at + (28 if frame[at] >> 4 == 4 else 48):]
+
+
+@test()
+def each_of_4096_queries_is_answered():
+    with place() as directory:
+        write_pcap(directory / "in.pcap", queries(COUNT))
+        replay(directory, "out.pcap")
+        frames = read_pcap(directory / "out.pcap")
+        same(len(frames), COUNT, "answers")
+        by_port = {}
+        for frame in frames:
+            at = ip_at(frame)
+            udp = at + (20 if frame[at] >> 4 == 4 else 40)
+            by_port[struct.unpack("!H", frame[udp + 2:udp + 4])[0]] = frame
+        for i, query in enumerate(queries(COUNT)):
+            answer = by_port[1024 + i]
+            same(answer[12:ip_at(answer)], query[12:ip_at(query)], f"tags of answer {i}")
+            asked, told = dns.message.from_wire(dns_of(query)), dns.message.from_wire(dns_of(answer))
+            check(asked.is_response(told), f"answer {i} is none to its question: {told}")
+
+
+@test()
+def two_replays_are_the_same_bit_for_bit():
+    with place() as directory:
+        write_pcap(directory / "in.pcap", queries(COUNT))
+        replay(directory, "one.pcap")
+        replay(directory, "two.pcap")
+        one, two = (directory / "one.pcap").read_bytes(), (directory / "two.pcap").read_bytes()
+        same(len(one), len(two), "size of the file")
+        same(read_pcap(directory / "one.pcap"), read_pcap(directory / "two.pcap"), "frames")
+
+
+@test()
+def tcpdump_finds_no_bad_checksum_in_4096_answers():
+    with place() as directory:
+        write_pcap(directory / "in.pcap", queries(COUNT))
+        replay(directory, "out.pcap")
+        done = run("tcpdump", "-vv", "-n", "-r", directory / "out.pcap")
+        same(len(re.findall(r"\[udp sum ok\]", done.stdout)), COUNT, "good UDP checksums")
+        bad = [line for line in done.stdout.splitlines() if "bad" in line.lower() and "sum" in line.lower()]
+        check(not bad, "\n".join(bad[:5]))
+
+
+def mutated(count, seed):
+    choose = random.Random(seed)
+    stems = list(queries(40))
+    for _ in range(count):
+        frame = bytearray(stems[choose.randrange(40)])
+        for _ in range(choose.randint(0, 5)):
+            frame[choose.randrange(len(frame))] = choose.randrange(256)
+        if choose.random() < 0.3:
+            frame = repair(frame)
+        yield bytes(frame[:choose.randrange(len(frame)) + 1] if choose.random() < 0.15 else frame)
+
+
+def repair(frame):
+    """Correct checksums over whatever the mutation made, so that it gets past the first checks."""
+    at = ip_at(frame)
+    if at + 28 > len(frame) or frame[at] != 0x45:
+        return frame
+    frame[at + 2:at + 4] = struct.pack("!H", len(frame) - at)
+    frame[at + 10:at + 12] = b"\0\0"
+    frame[at + 10:at + 12] = struct.pack("!H", internet_checksum(bytes(frame[at:at + 20])))
+    udp = bytes(frame[at + 20:at + 26]) + b"\0\0" + bytes(frame[at + 28:])
+    udp = udp[:4] + struct.pack("!H", len(udp)) + udp[6:]
+    frame[at + 24:at + 26] = udp[4:6]
+    pseudo = bytes(frame[at + 12:at + 20]) + struct.pack("!2H", 17, len(udp))
+    frame[at + 26:at + 28] = struct.pack("!H", internet_checksum(pseudo + udp) or 0xffff)
+    return frame
+
+
+def million(dataplane, count, environment=None):
+    verdicts = counter_classes()
+    with place() as directory:
+        write_pcap(directory / "in.pcap", mutated(count, 20261121))
+        facts, said = replay(directory, "out.pcap", dataplane, 300, environment)
+        counters = facts["workers"][0]["counters"] if "workers" in facts else facts["counters"]
+        parts = {kind: sum(counters[name] for name in names) for kind, names in verdicts.items()}
+        same(parts["RECEIVED"], count, "frames received")
+        same(sum(parts.values()), 2 * count, f"verdicts {parts}")
+        same(facts["mbufs_free"], facts["mbufs"], "free packet buffers at the end")
+        check("Sanitizer" not in said, said)
+        comment(f"{parts}")
+
+
+@test()
+def a_hundred_thousand_mutated_packets_each_get_one_verdict_and_leak_no_buffer():
+    million(None, 100000)
+
+
+@test(long=True, time_s=400)
+def a_million_mutated_packets_pass_the_address_sanitizer_and_leak_no_buffer():
+    binary = SANITIZED / "dataplane" / "pollux-dataplane"
+    if not binary.is_file():
+        raise Skip(f"no sanitized build in {SANITIZED}")
+    million(binary, MILLION, {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"})
+
+
+if __name__ == "__main__":
+    main()
