@@ -21,6 +21,7 @@
 enum {
 	POOL_CACHE = 256,
 	MBUF_BYTES = 2688, // an mbuf with its buffer, its header and its place in the pool's ring
+	MBUF_BYTES_PAGED = 4096 + 128, // without huge pages a mbuf never crosses a page, so each takes one
 	OTHER_BYTES = 16 << 20, // DPDK's own, and the drivers'
 	ARGUMENTS_MAX = 32 + PORTS_MAX * 2,
 	LCORES_TEXT = 32 * (WORKERS_MAX + 1),
@@ -92,9 +93,9 @@ static enum status check_cpus(const struct config *config)
 	return good ? ST_OK : ST_NOT_FOUND;
 }
 
-static uint64_t memory_needed(const struct config *config)
+static uint64_t memory_needed(const struct config *config, bool huge)
 {
-	return (uint64_t)config->mbufs * MBUF_BYTES + config->lcore_count * (uint64_t)sizeof(struct worker) + OTHER_BYTES;
+	return (uint64_t)config->mbufs * (huge ? MBUF_BYTES : MBUF_BYTES_PAGED) + config->lcore_count * (uint64_t)sizeof(struct worker) + OTHER_BYTES;
 }
 
 static uint64_t free_huge_pages(void)
@@ -119,7 +120,7 @@ static bool has_pci_port(const struct config *config)
 // ST_OK and *huge, or the reason why not, logged.
 static enum status choose_memory(const struct config *config, bool *huge)
 {
-	uint64_t need = (memory_needed(config) + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES;
+	uint64_t need = (memory_needed(config, true) + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES;
 	uint64_t there = free_huge_pages();
 	*huge = strcmp(config->hugepages, "off") != 0 && there >= need;
 	if (strcmp(config->hugepages, "on") == 0 && !*huge) {
@@ -156,7 +157,7 @@ static void add_memory(struct arguments *arguments, const struct config *config,
 	add(arguments, "--no-shconf");
 	add(arguments, "--iova-mode=va");
 	add(arguments, "-m");
-	add(arguments, "%" PRIu64, (memory_needed(config) >> 20) + 1);
+	add(arguments, "%" PRIu64, (memory_needed(config, false) >> 20) + 1);
 }
 
 static void add_devices(struct arguments *arguments, const struct config *config, bool replay)
