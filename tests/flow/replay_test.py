@@ -8,7 +8,7 @@ from flow import *
 
 COUNT = 4096
 MILLION = 1000000
-CLIENT_MAC, SERVER_MAC = bytes.fromhex("020000000001"), bytes.fromhex("ffffffffffff")
+CLIENT_MAC, SERVER_MAC = bytes.fromhex("020000000001"), bytes.fromhex("020000000053")
 CONFIG = """
 name: {name}
 runtime-dir: {dir}/run
