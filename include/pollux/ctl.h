@@ -3,9 +3,12 @@
 // one reply object per line, in order.
 //
 //   -> {"v":1, "command":"zone reload", "args":["example.com"]}
-//   <- {"v":1, "ok":true, "data":...}                        any JSON; the shape is the command's own
+//   <- {"v":1, "ok":true, "data":..., "show":["member", ...]}  any JSON; the shape is the command's own
 //   <- {"v":1, "ok":false, "error":"what went wrong", "details":["file:line:column: error: ...", ...]}
+//   <- {"v":1, "ok":false, "error":"...", "usage":["zone status NAME", ...]}  the words were wrong
 //
+// "command" may hold any number of the words and "args" the others: the server finds the longest command they begin with.
+// "show", when it is there, names the members of data that people want to see; the others are for programs.
 // polluxctl knows no command by itself: {"command":"help"} gives the table.
 // Rights: the socket is mode 0660; the peer's credentials (SO_PEERCRED) are logged with each command that writes.
 #pragma once
