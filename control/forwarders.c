@@ -14,7 +14,6 @@
 #include "tap.h"
 
 #define STREAM_IDLE_MS 10000
-#define TYPE_NSEC3_CODE 50
 #define TYPE_TKEY_CODE 249
 #define TYPE_TSIG_CODE 250
 
@@ -63,7 +62,7 @@ static bool is_for_client(const void *ctx, const struct message_rr *rr)
 		return false;
 	if (q->dnssec_ok || q->type == rr->type || q->type == TYPE_ANY)
 		return true;
-	return rr->type != TYPE_RRSIG && rr->type != TYPE_NSEC && rr->type != TYPE_NSEC3_CODE;
+	return rr->type != TYPE_RRSIG && rr->type != TYPE_NSEC && rr->type != TYPE_NSEC3;
 }
 
 static bool put_section(struct ask *ask, enum section section, const struct message *m)
