@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -I
 # SPDX-License-Identifier: BSD-3-Clause
-"""What `meson install` leaves on a machine. usage: install_test.py BUILD_DIRECTORY MESON"""
+"""What `meson install` leaves on a machine. usage: install_test.py BUILD_DIRECTORY"""
 
 import os
 import re
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-BUILD, MESON = Path(sys.argv[1]).resolve(), sys.argv[2]
+BUILD = Path(sys.argv[1]).resolve()
 EXPECTED = """
 bin/pollux-checkconf
 bin/pollux-checkzone
@@ -37,7 +37,7 @@ def run(*command, **more):
 
 
 def install(folder):
-    done = run(MESON, "install", "-C", BUILD, "--no-rebuild", "--quiet", env={**os.environ, "DESTDIR": str(folder)})
+    done = run("meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", env={**os.environ, "DESTDIR": str(folder)})
     assert done.returncode == 0, done.stdout
 
 
@@ -107,6 +107,14 @@ def every_program_option_is_in_its_manual(folder):
             assert f"-{word}" in page, f"{program.name} --{word}"
 
 
+def every_command_is_in_the_manual(folder):
+    table = Path(__file__).parent.parent / "control" / "commands.def"
+    commands = re.findall(r'^COMMAND\("([^"]+)"', table.read_text(), re.M)
+    page = next(folder.rglob("polluxctl.8")).read_text()
+    missing = [words for words in commands if not re.search(rf"^\.It Ic {words}( Li .*)?$", page, re.M)]
+    assert commands and not missing, missing
+
+
 TESTS = [
     all_files_are_in_their_places,
     an_operators_configuration_survives_another_installation,
@@ -115,6 +123,7 @@ TESTS = [
     systemd_finds_nothing_wrong_in_the_units,
     every_option_is_in_the_manual,
     every_program_option_is_in_its_manual,
+    every_command_is_in_the_manual,
 ]
 
 
