@@ -15,18 +15,45 @@ static enum counter_class class_of(enum counter fate)
 	return counter_info[fate].class;
 }
 
+static void make_service_tag(struct rte_mbuf *mbuf)
+{
+	rte_pktmbuf_mtod(mbuf, struct rte_ether_hdr *)->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_QINQ);
+}
+
 // A port that takes tags off, though nobody asked it to, gets them back on: the reply must carry them,
 // and control must see the frame as it came.
-static bool restore_tags(struct rte_mbuf **mbuf)
+static bool insert_tags(struct rte_mbuf **mbuf)
 {
+	bool two = ((*mbuf)->ol_flags & RTE_MBUF_F_RX_QINQ_STRIPPED) == RTE_MBUF_F_RX_QINQ_STRIPPED;
 	if (rte_vlan_insert(mbuf) != 0)
 		return false;
-	if (((*mbuf)->ol_flags & RTE_MBUF_F_RX_QINQ_STRIPPED) == RTE_MBUF_F_RX_QINQ_STRIPPED) {
-		(*mbuf)->vlan_tci = (*mbuf)->vlan_tci_outer;
-		if (rte_vlan_insert(mbuf) != 0)
-			return false;
-		rte_pktmbuf_mtod(*mbuf, struct rte_ether_hdr *)->ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_QINQ);
-	}
+	if (!two)
+		return true;
+	(*mbuf)->vlan_tci = (*mbuf)->vlan_tci_outer;
+	if (rte_vlan_insert(mbuf) != 0)
+		return false;
+	make_service_tag(*mbuf);
+	return true;
+}
+
+// Of two tags the outer one is a service tag (IEEE 802.1ad), unless somebody stacks 802.1Q against the
+// standard; which it was, nobody can say any more.
+static void guess_tpid(struct rte_mbuf *mbuf)
+{
+	const struct rte_vlan_hdr *tag =
+		rte_pktmbuf_mtod_offset(mbuf, const struct rte_vlan_hdr *, sizeof(struct rte_ether_hdr));
+	if (mbuf->data_len >= sizeof(struct rte_ether_hdr) + sizeof(*tag) &&
+		tag->eth_proto == rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN))
+		make_service_tag(mbuf);
+}
+
+// False: the frame cannot be made whole.
+static bool restore_tags(const struct port *port, struct rte_mbuf **mbuf)
+{
+	if ((*mbuf)->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)
+		return insert_tags(mbuf);
+	if (port->forgets_tpid && (*mbuf)->ol_flags & RTE_MBUF_F_RX_VLAN)
+		guess_tpid(*mbuf);
 	return true;
 }
 
@@ -36,9 +63,7 @@ static void receive(struct worker *worker, struct burst *burst)
 	for (unsigned i = 0; i < burst->count; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(burst->mbuf[i], void *));
 	for (unsigned i = 0; i < burst->count; i++) {
-		bool whole = true;
-		if (burst->mbuf[i]->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)
-			whole = restore_tags(&burst->mbuf[i]);
+		bool whole = restore_tags(burst->lane->port, &burst->mbuf[i]);
 		struct rte_mbuf *mbuf = burst->mbuf[i];
 		worker->counter[COUNTER_rx_bytes] += mbuf->pkt_len;
 		burst->fate[i] = whole && mbuf->nb_segs == 1 ? COUNTER_answer_dns : COUNTER_drop_too_long;

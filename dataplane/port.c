@@ -49,12 +49,11 @@ static enum status find_device(struct port *port)
 			  "use (vfio-pci)", port->index, port->config->device);
 		return ST_NOT_FOUND;
 	}
-	int error = rte_dev_probe(port->config->device);
-	if (error == 0)
-		error = rte_eth_dev_get_port_by_name(name, &port->id);
-	if (error == 0)
+	if (rte_dev_probe(port->config->device) == 0 && rte_eth_dev_get_port_by_name(name, &port->id) == 0)
 		return ST_OK;
-	refuse(port, "cannot make this device (unknown driver, argument or interface)", error);
+	// What DPDK returns here says nothing; what it has logged does.
+	log_error("ports[%u].device \"%s\": cannot be made: no such driver, argument or interface (see above)",
+		port->index, port->config->device);
 	return ST_NOT_FOUND;
 }
 
@@ -166,6 +165,7 @@ enum status port_start(struct port *port, const struct config *config, unsigned 
 	int error = rte_eth_dev_info_get(port->id, &info);
 	if (error)
 		return refuse(port, "says nothing about itself", error);
+	port->forgets_tpid = strcmp(info.driver_name, "net_af_packet") == 0;
 	uint16_t most = RTE_MIN(info.max_rx_queues, info.max_tx_queues);
 	port->queues = (uint16_t)RTE_MAX(RTE_MIN(workers, most), 1u);
 	status = configure(port, &info);

@@ -20,6 +20,7 @@ struct port {
 	uint16_t queues; // pairs of one RX and one TX queue
 	uint16_t mtu;
 	unsigned offload; // enum frame_offload
+	bool forgets_tpid; // the driver takes the outer tag off and puts it back as 802.1Q, whatever it was
 	bool started;
 	struct station station;
 	const struct port_config *config;
