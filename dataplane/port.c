@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <ctype.h>
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -165,6 +167,7 @@ enum status port_start(struct port *port, const struct config *config, unsigned 
 	int error = rte_eth_dev_info_get(port->id, &info);
 	if (error)
 		return refuse(port, "says nothing about itself", error);
+	port->interface = info.if_index;
 	port->forgets_tpid = strcmp(info.driver_name, "net_af_packet") == 0;
 	uint16_t most = RTE_MIN(info.max_rx_queues, info.max_tx_queues);
 	port->queues = (uint16_t)RTE_MAX(RTE_MIN(workers, most), 1u);
@@ -193,18 +196,41 @@ void port_stop(struct port *port)
 	port->started = false;
 }
 
-void port_report(const struct port *port, struct port_stats *stats)
+// Drivers on top of a kernel interface say "up" for ever; the kernel knows better.
+static bool kernel_link_is_up(const struct port *port, bool otherwise)
+{
+	char name[IF_NAMESIZE];
+	struct ifaddrs *all;
+	if (!if_indextoname(port->interface, name))
+		return false; // the interface has gone
+	if (getifaddrs(&all) != 0)
+		return otherwise;
+	bool up = false;
+	for (const struct ifaddrs *one = all; one; one = one->ifa_next)
+		up |= strcmp(one->ifa_name, name) == 0 && one->ifa_flags & IFF_RUNNING;
+	freeifaddrs(all);
+	return up;
+}
+
+static void report_link(const struct port *port, struct port_stats *stats)
 {
 	struct rte_eth_link link;
-	if (rte_eth_link_get_nowait(port->id, &link) == 0) {
-		bool up = link.link_status == RTE_ETH_LINK_UP;
-		uint32_t speed = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
-		if (up != stats->link_up)
-			log_line(up ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "ports[%u] %s: link is %s", port->index,
-				port->config->device, up ? "up" : "down");
-		stats->link_up = up;
-		stats->speed_mbps = up ? speed : 0;
-	}
+	if (rte_eth_link_get_nowait(port->id, &link) != 0)
+		return;
+	bool up = link.link_status == RTE_ETH_LINK_UP;
+	bool says_speed = up && !port->interface && link.link_speed != RTE_ETH_SPEED_NUM_UNKNOWN;
+	if (up && port->interface)
+		up = kernel_link_is_up(port, up);
+	if (up != stats->link_up)
+		log_line(up ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING, "ports[%u] %s: link is %s", port->index,
+			port->config->device, up ? "up" : "down");
+	stats->link_up = up;
+	stats->speed_mbps = says_speed ? link.link_speed : 0;
+}
+
+void port_report(const struct port *port, struct port_stats *stats)
+{
+	report_link(port, stats);
 	struct rte_eth_stats numbers;
 	if (rte_eth_stats_get(port->id, &numbers) == 0) {
 		stats->missed = numbers.imissed;

@@ -22,6 +22,7 @@ struct port {
 	unsigned offload; // enum frame_offload
 	bool forgets_tpid; // the driver takes the outer tag off and puts it back as 802.1Q, whatever it was
 	bool started;
+	unsigned interface; // of the kernel, behind a vdev; 0: none
 	struct station station;
 	const struct port_config *config;
 };
