@@ -11,22 +11,15 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <pollux/log.h>
 #include <pollux/ring.h>
 
+#include "fake_dataplane.h"
 #include "side_door.h"
 
 #define WORKERS 2
-#define PATIENCE_MS 5000
-
-struct fake_dataplane {
-	struct shm rings_shm, stats_shm;
-	struct rings *rings;
-	struct stats *stats;
-};
 
 struct world {
 	char directory[64];
@@ -37,37 +30,6 @@ struct world {
 	struct msg last;
 	uint8_t frame[FRAME_MAX_BYTES];
 };
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-static void plane_start(struct world *w, struct fake_dataplane *plane, uint32_t workers)
-{
-	char path[128];
-	bool created;
-	snprintf(path, sizeof(path), "%s/stats", w->directory);
-	assert_int_equal(shm_own(&plane->stats_shm, path, STATS_MAGIC, STATS_FORMAT, workers, stats_bytes(workers),
-				 &created), ST_OK);
-	plane->stats = plane->stats_shm.base;
-	plane->stats->workers = workers;
-	plane->stats->ports = 1;
-	plane->stats->pid = getpid();
-	snprintf(path, sizeof(path), "%s/rings", w->directory);
-	assert_int_equal(shm_own(&plane->rings_shm, path, RINGS_MAGIC, RINGS_FORMAT, workers, rings_bytes(workers),
-				 &created), ST_OK);
-	plane->rings = plane->rings_shm.base;
-	plane->rings->workers = workers;
-}
-
-static void plane_stop(struct fake_dataplane *plane)
-{
-	shm_close(&plane->rings_shm);
-	shm_close(&plane->stats_shm);
-}
 
 static void fill_miss(struct fake_dataplane *plane, struct ring_slot *slot, uint8_t mark)
 {
@@ -122,27 +84,14 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	struct world *w = *state;
-	char path[128];
 	side_door_free(w->door);
 	event_base_free(w->base);
 	plane_stop(&w->plane);
-	snprintf(path, sizeof(path), "%s/rings", w->directory);
-	unlink(path);
-	snprintf(path, sizeof(path), "%s/stats", w->directory);
-	unlink(path);
+	plane_remove_files(w->directory);
 	rmdir(w->directory);
 	free(w);
 	return 0;
 }
-
-// Turns the loop until the condition holds; false after PATIENCE_MS.
-#define AWAIT(w, condition)                                                                                      \
-	do {                                                                                                     \
-		uint64_t deadline = now_ms() + PATIENCE_MS;                                                      \
-		while (!(condition) && now_ms() < deadline)                                                      \
-			event_base_loop((w)->base, EVLOOP_ONCE);                                                 \
-		assert_true(condition);                                                                          \
-	} while (0)
 
 static void a_dataplane_that_comes_later_is_found(void **state)
 {
@@ -151,8 +100,8 @@ static void a_dataplane_that_comes_later_is_found(void **state)
 		event_base_loop(w->base, EVLOOP_ONCE);
 	assert_false(side_door_is_attached(w->door));
 	assert_null(side_door_stats(w->door));
-	plane_start(w, &w->plane, WORKERS);
-	AWAIT(w, side_door_is_attached(w->door));
+	plane_start(&w->plane, w->directory, WORKERS);
+	AWAIT(w->base, side_door_is_attached(w->door));
 	assert_int_equal(w->attaches, 1);
 	assert_int_equal(side_door_workers(w->door), WORKERS);
 	assert_int_equal(side_door_ports(w->door), 1);
@@ -161,12 +110,12 @@ static void a_dataplane_that_comes_later_is_found(void **state)
 static void messages_of_every_worker_arrive_as_they_were_sent(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, WORKERS);
+	plane_start(&w->plane, w->directory, WORKERS);
 	plane_misses(&w->plane, 0, 0xa0);
-	AWAIT(w, w->seen == 1);
+	AWAIT(w->base, w->seen == 1);
 	assert_int_equal(w->last.worker, 0);
 	plane_misses(&w->plane, 1, 0xa1);
-	AWAIT(w, w->seen == 2);
+	AWAIT(w->base, w->seen == 2);
 	assert_int_equal(w->last.worker, 1);
 	assert_int_equal(w->last.bytes, 80);
 	assert_int_equal(w->frame[79], 0xa1);
@@ -176,9 +125,9 @@ static void messages_of_every_worker_arrive_as_they_were_sent(void **state)
 static void a_reply_carries_the_headers_and_the_answer_to_the_worker_that_asked(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, WORKERS);
+	plane_start(&w->plane, w->directory, WORKERS);
 	plane_misses(&w->plane, 1, 0x42);
-	AWAIT(w, w->seen == 1);
+	AWAIT(w->base, w->seen == 1);
 	uint8_t dns[100];
 	memset(dns, 0x55, sizeof(dns));
 	assert_int_equal(side_door_reply(w->door, &w->last, w->frame, dns, sizeof(dns)), ST_OK);
@@ -198,9 +147,9 @@ static void a_reply_carries_the_headers_and_the_answer_to_the_worker_that_asked(
 static void a_frame_leaves_by_the_worker_that_serves_its_port(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, WORKERS);
+	plane_start(&w->plane, w->directory, WORKERS);
 	w->plane.stats->port[0].worker = 1;
-	AWAIT(w, side_door_is_attached(w->door));
+	AWAIT(w->base, side_door_is_attached(w->door));
 	uint8_t frame[60] = { 1 };
 	assert_int_equal(side_door_frame(w->door, 0, frame, sizeof(frame)), ST_OK);
 	bool corrupt;
@@ -214,8 +163,8 @@ static void a_frame_leaves_by_the_worker_that_serves_its_port(void **state)
 static void a_full_ring_is_told_and_counted(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, 1);
-	AWAIT(w, side_door_is_attached(w->door));
+	plane_start(&w->plane, w->directory, 1);
+	AWAIT(w->base, side_door_is_attached(w->door));
 	uint8_t frame[60] = { 0 };
 	for (unsigned i = 0; i < RING_SLOTS; i++)
 		assert_int_equal(side_door_frame(w->door, 0, frame, sizeof(frame)), ST_OK);
@@ -227,8 +176,8 @@ static void a_full_ring_is_told_and_counted(void **state)
 static void malformed_and_stale_messages_are_counted_and_never_handed_on(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, 1);
-	AWAIT(w, side_door_is_attached(w->door));
+	plane_start(&w->plane, w->directory, 1);
+	AWAIT(w->base, side_door_is_attached(w->door));
 	struct ring *up = &w->plane.rings->worker[0].up;
 	for (unsigned i = 0; i < 7; i++)
 		fill_miss(&w->plane, ring_slot_to_fill(up, i), 0);
@@ -241,7 +190,7 @@ static void malformed_and_stale_messages_are_counted_and_never_handed_on(void **
 	ring_slot_to_fill(up, 6)->msg.time_ms -= MESSAGE_MAX_AGE_MS + 1000;
 	ring_commit(up, 7);
 	plane_misses(&w->plane, 0, 9);
-	AWAIT(w, w->seen == 1);
+	AWAIT(w->base, w->seen == 1);
 	assert_int_equal(w->frame[0], 9);
 	assert_int_equal(side_door_counters(w->door)->malformed, 5);
 	assert_int_equal(side_door_counters(w->door)->stale, 2);
@@ -250,19 +199,19 @@ static void malformed_and_stale_messages_are_counted_and_never_handed_on(void **
 static void an_impossible_index_is_counted_and_the_ring_goes_on(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, 1);
-	AWAIT(w, side_door_is_attached(w->door));
+	plane_start(&w->plane, w->directory, 1);
+	AWAIT(w->base, side_door_is_attached(w->door));
 	struct ring *up = &w->plane.rings->worker[0].up;
 	atomic_fetch_add(&up->tail, RING_SLOTS + 5);
-	AWAIT(w, side_door_counters(w->door)->corrupt == 1);
+	AWAIT(w->base, side_door_counters(w->door)->corrupt == 1);
 	plane_misses(&w->plane, 0, 3);
-	AWAIT(w, w->seen == 1);
+	AWAIT(w->base, w->seen == 1);
 }
 
 static void counts_that_do_not_fit_the_regions_are_not_believed(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, 1);
+	plane_start(&w->plane, w->directory, 1);
 	w->plane.rings->workers = w->plane.stats->workers = WORKERS_MAX;
 	log_set_level((enum log_level)-1); // it says so; not wanted in the test's output
 	for (unsigned i = 0; i < 5; i++)
@@ -270,64 +219,64 @@ static void counts_that_do_not_fit_the_regions_are_not_believed(void **state)
 	assert_false(side_door_is_attached(w->door));
 	log_set_level(LOG_LEVEL_ERROR);
 	w->plane.rings->workers = w->plane.stats->workers = 1;
-	AWAIT(w, side_door_is_attached(w->door));
+	AWAIT(w->base, side_door_is_attached(w->door));
 }
 
 static void a_burst_does_not_keep_the_event_loop_from_its_other_work(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, 1);
-	AWAIT(w, side_door_is_attached(w->door));
+	plane_start(&w->plane, w->directory, 1);
+	AWAIT(w->base, side_door_is_attached(w->door));
 	struct ring *up = &w->plane.rings->worker[0].up;
 	for (unsigned i = 0; i < RING_SLOTS; i++)
 		fill_miss(&w->plane, ring_slot_to_fill(up, i), 0);
 	ring_commit(up, RING_SLOTS);
-	AWAIT(w, w->seen > 0);
+	AWAIT(w->base, w->seen > 0);
 	assert_true(w->seen < RING_SLOTS);
-	AWAIT(w, w->seen == RING_SLOTS);
+	AWAIT(w->base, w->seen == RING_SLOTS);
 }
 
 static void a_new_generation_in_the_same_file_is_another_dataplane(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, 1);
+	plane_start(&w->plane, w->directory, 1);
 	plane_misses(&w->plane, 0, 1);
-	AWAIT(w, w->seen == 1);
+	AWAIT(w->base, w->seen == 1);
 	struct msg old = w->last;
 	plane_stop(&w->plane);
-	plane_start(w, &w->plane, 1); // so fast that no check fell between
-	AWAIT(w, w->attaches == 2);
+	plane_start(&w->plane, w->directory, 1); // so fast that no check fell between
+	AWAIT(w->base, w->attaches == 2);
 	uint8_t dns[20] = { 0 };
 	assert_int_equal(side_door_reply(w->door, &old, w->frame, dns, sizeof(dns)), ST_NOT_FOUND);
 	assert_int_equal(side_door_counters(w->door)->no_dataplane, 1);
 	plane_misses(&w->plane, 0, 2);
-	AWAIT(w, w->seen == 2);
+	AWAIT(w->base, w->seen == 2);
 }
 
 static void a_replaced_file_with_more_workers_is_mapped_again(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, 1);
-	AWAIT(w, w->attaches == 1);
+	plane_start(&w->plane, w->directory, 1);
+	AWAIT(w->base, w->attaches == 1);
 	plane_stop(&w->plane);
-	AWAIT(w, !side_door_is_attached(w->door));
+	AWAIT(w->base, !side_door_is_attached(w->door));
 	uint8_t frame[60] = { 0 };
 	assert_int_equal(side_door_frame(w->door, 0, frame, sizeof(frame)), ST_NOT_FOUND);
-	plane_start(w, &w->plane, 4); // another shape: a new file under the old name
-	AWAIT(w, w->attaches == 2);
+	plane_start(&w->plane, w->directory, 4); // another shape: a new file under the old name
+	AWAIT(w->base, w->attaches == 2);
 	assert_int_equal(side_door_workers(w->door), 4);
 	plane_misses(&w->plane, 3, 7);
-	AWAIT(w, w->seen == 1);
+	AWAIT(w->base, w->seen == 1);
 	assert_int_equal(w->last.worker, 3);
 }
 
 static void changed_port_addresses_are_told_again(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, 1);
-	AWAIT(w, w->attaches == 1);
+	plane_start(&w->plane, w->directory, 1);
+	AWAIT(w->base, w->attaches == 1);
 	w->plane.stats->port[0].mac[5] = 0x99;
-	AWAIT(w, w->attaches == 2);
+	AWAIT(w->base, w->attaches == 2);
 	assert_int_equal(side_door_counters(w->door)->attaches, 1);
 }
 
@@ -338,7 +287,7 @@ static pid_t start_doomed_dataplane(struct world *w, int ready_fd)
 	if (child != 0)
 		return child;
 	struct fake_dataplane plane;
-	plane_start(w, &plane, 1);
+	plane_start(&plane, w->directory, 1);
 	plane_misses(&plane, 0, 0x11);
 	plane_misses(&plane, 0, 0x22);
 	struct ring_slot *half = ring_slot_to_fill(&plane.rings->worker[0].up, 0);
@@ -358,17 +307,17 @@ static void a_kill_in_the_middle_of_an_enqueue_leaves_whole_messages_and_a_worki
 	pid_t child = start_doomed_dataplane(w, ready[1]);
 	assert_true(child > 0);
 	assert_int_equal(read(ready[0], &byte, 1), 1);
-	AWAIT(w, side_door_is_attached(w->door));
+	AWAIT(w->base, side_door_is_attached(w->door));
 	kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	close(ready[0]);
 	close(ready[1]);
-	AWAIT(w, w->seen == 2);
+	AWAIT(w->base, w->seen == 2);
 	assert_int_equal(w->frame[0], 0x22);
-	AWAIT(w, !side_door_is_attached(w->door));
-	plane_start(w, &w->plane, 1);
+	AWAIT(w->base, !side_door_is_attached(w->door));
+	plane_start(&w->plane, w->directory, 1);
 	plane_misses(&w->plane, 0, 0x33);
-	AWAIT(w, w->seen == 3);
+	AWAIT(w->base, w->seen == 3);
 	assert_int_equal(w->frame[0], 0x33);
 	assert_int_equal(side_door_counters(w->door)->malformed, 0);
 	assert_int_equal(side_door_counters(w->door)->corrupt, 0);
@@ -378,7 +327,7 @@ static void a_kill_in_the_middle_of_an_enqueue_leaves_whole_messages_and_a_worki
 static void a_control_killed_in_the_middle_of_a_reply_leaves_a_working_ring(void **state)
 {
 	struct world *w = *state;
-	plane_start(w, &w->plane, 1);
+	plane_start(&w->plane, w->directory, 1);
 	int ready[2];
 	char byte;
 	assert_int_equal(pipe(ready), 0);
@@ -401,7 +350,7 @@ static void a_control_killed_in_the_middle_of_a_reply_leaves_a_working_ring(void
 	assert_int_equal(waitpid(child, NULL, 0), child);
 	close(ready[0]);
 	close(ready[1]);
-	AWAIT(w, side_door_is_attached(w->door));
+	AWAIT(w->base, side_door_is_attached(w->door));
 	uint8_t frame[64];
 	memset(frame, 0x5a, sizeof(frame));
 	assert_int_equal(side_door_frame(w->door, 0, frame, sizeof(frame)), ST_OK);
