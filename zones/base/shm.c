@@ -186,8 +186,10 @@ static bool has_free_pages(const char *mount)
 enum status shm_directory(char *to, size_t room, const char *configured, const char *name)
 {
 	char parent[PATH_MAX];
-	snprintf(parent, sizeof(parent), "%s", strcmp(configured, "auto") == 0 ? "/dev/shm" : configured);
-	if (strcmp(configured, "auto") == 0) {
+	bool is_auto = strcmp(configured, "auto") == 0;
+	if (strlcpy(parent, is_auto ? "/dev/shm" : configured, sizeof(parent)) >= sizeof(parent))
+		return ST_INVALID;
+	if (is_auto) {
 		// The process that comes second must find what the first one chose, however few pages that one left.
 		char huge[PATH_MAX], here[PATH_MAX * 2];
 		if (find_hugetlbfs(huge, sizeof(huge))) {
