@@ -318,7 +318,7 @@ static void nxdomain_brings_the_servers_soa(void **state)
 	const struct message_rr *rr = record(a, SECTION_AUTHORITY, 0);
 	assert_int_equal(rr->type, TYPE_SOA);
 	assert_int_equal(rr->ttl, 900);
-	assert_memory_equal(rr->owner, OUTSIDE + 4, sizeof(OUTSIDE) - 4);
+	assert_memory_equal(rr->owner, &OUTSIDE[4], sizeof(OUTSIDE) - 4);
 	assert_memory_equal(rr->rdata, "\2ns" OUTSIDE "\0\4root" OUTSIDE, 2 * sizeof(OUTSIDE) + 8);
 }
 
