@@ -83,7 +83,8 @@ static void print_stats(const struct check *check, uint64_t taken_us)
 
 // Reads the file, then applies the rules that only the whole zone can break, even to a file with errors: they
 // are all told in one run.
-static enum status read_zone(struct check *check, const uint8_t *apex, const char *path, struct report *report)
+static enum status read_zone(
+	struct check *check, const uint8_t *apex, const char *path, struct report *report)
 {
 	enum status status = zonefile_read(path, apex, take_record, check, report, &check->source);
 	if ((status != ST_OK && status != ST_SYNTAX) || report_is_full(report))
@@ -115,7 +116,8 @@ static int check_zone(const struct options *options, const char *origin, const c
 	if (status != ST_OK && report.errors == 0)
 		warnx("%s: %s", path, status_text(status));
 	else if (status == ST_OK && !options->quiet && !options->print)
-		printf("%s: %llu records, %u warnings\n", path, (unsigned long long)check->records, report.warnings);
+		printf("%s: %llu records, %u warnings\n", path, (unsigned long long)check->records,
+			report.warnings);
 	zone_builder_free(check->builder);
 	zonefile_source_free(&check->source);
 	free(check);
@@ -125,9 +127,12 @@ static int check_zone(const struct options *options, const char *origin, const c
 int main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
-		{ "print", no_argument, NULL, 'p' },	{ "stats", no_argument, NULL, 's' },
-		{ "quiet", no_argument, NULL, 'q' },	{ "max-errors", required_argument, NULL, 'e' },
-		{ "help", no_argument, NULL, 'h' },	{ "version", no_argument, NULL, 'V' },
+		{ "print", no_argument, NULL, 'p' },
+		{ "stats", no_argument, NULL, 's' },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "max-errors", required_argument, NULL, 'e' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
 	struct options options = { 0 };

@@ -380,7 +380,8 @@ static bool scan_type_bitmap(struct scanner *s, struct writer *out)
 	memset(map.length, 0, sizeof(map.length));
 	for (; !scan_at_end(s); scan_next(s)) {
 		uint16_t code;
-		if (s->token.kind != TOKEN_WORD || rrtype_from_text(&code, s->token.at, s->token.bytes) != ST_OK)
+		if (s->token.kind != TOKEN_WORD ||
+			rrtype_from_text(&code, s->token.at, s->token.bytes) != ST_OK)
 			return scan_expected(s, "an RR type");
 		bitmap_set(&map, code);
 	}
@@ -432,7 +433,8 @@ static int64_t days_of_date(int year, unsigned month, unsigned day)
 	int era = year / 400;
 	unsigned year_of_era = (unsigned)(year - era * 400);
 	unsigned day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
-	return (int64_t)era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+	return (int64_t)era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+	       719468;
 }
 
 static bool digits_between(const char *text, unsigned count, uint32_t low, uint32_t high, uint32_t *value)
@@ -454,7 +456,8 @@ static bool text_to_time(const char *text, size_t bytes, uint32_t *time_s)
 		return false;
 	if (month == 2 && day == 29 && (year % 4 || (year % 100 == 0 && year % 400)))
 		return false;
-	*time_s = (uint32_t)(days_of_date((int)year, month, day) * 86400 + hour * 3600 + minute * 60 + second);
+	*time_s =
+		(uint32_t)(days_of_date((int)year, month, day) * 86400 + hour * 3600 + minute * 60 + second);
 	return true;
 }
 
@@ -487,26 +490,45 @@ struct mnemonic {
 
 // IANA "DNS Security Algorithm Numbers"
 static const struct mnemonic algorithms[] = {
-	{ "RSAMD5", 1 },	  { "DH", 2 },
-	{ "DSA", 3 },		  { "RSASHA1", 5 },
-	{ "DSA-NSEC3-SHA1", 6 },  { "NSEC3DSA", 6 },
-	{ "NSEC3RSASHA1", 7 },	  { "RSASHA1-NSEC3-SHA1", 7 },
-	{ "RSASHA256", 8 },	  { "RSASHA512", 10 },
-	{ "ECC-GOST", 12 },	  { "ECCGOST", 12 },
-	{ "ECDSAP256SHA256", 13 }, { "ECDSAP384SHA384", 14 },
-	{ "ED25519", 15 },	  { "ED448", 16 },
-	{ "SM2SM3", 17 },	  { "ECC-GOST12", 23 },
-	{ "INDIRECT", 252 },	  { "PRIVATEDNS", 253 },
+	{ "RSAMD5", 1 },
+	{ "DH", 2 },
+	{ "DSA", 3 },
+	{ "RSASHA1", 5 },
+	{ "DSA-NSEC3-SHA1", 6 },
+	{ "NSEC3DSA", 6 },
+	{ "NSEC3RSASHA1", 7 },
+	{ "RSASHA1-NSEC3-SHA1", 7 },
+	{ "RSASHA256", 8 },
+	{ "RSASHA512", 10 },
+	{ "ECC-GOST", 12 },
+	{ "ECCGOST", 12 },
+	{ "ECDSAP256SHA256", 13 },
+	{ "ECDSAP384SHA384", 14 },
+	{ "ED25519", 15 },
+	{ "ED448", 16 },
+	{ "SM2SM3", 17 },
+	{ "ECC-GOST12", 23 },
+	{ "INDIRECT", 252 },
+	{ "PRIVATEDNS", 253 },
 	{ "PRIVATEOID", 254 },
 };
 
 // RFC 4398 2.1
 static const struct mnemonic cert_types[] = {
-	{ "PKIX", 1 },	{ "SPKI", 2 },	 { "PGP", 3 },	   { "IPKIX", 4 }, { "ISPKI", 5 },
-	{ "IPGP", 6 },	{ "ACPKIX", 7 }, { "IACPKIX", 8 }, { "URI", 253 }, { "OID", 254 },
+	{ "PKIX", 1 },
+	{ "SPKI", 2 },
+	{ "PGP", 3 },
+	{ "IPKIX", 4 },
+	{ "ISPKI", 5 },
+	{ "IPGP", 6 },
+	{ "ACPKIX", 7 },
+	{ "IACPKIX", 8 },
+	{ "URI", 253 },
+	{ "OID", 254 },
 };
 
-static bool find_mnemonic(const struct token *token, const struct mnemonic *table, size_t count, uint32_t *value)
+static bool find_mnemonic(
+	const struct token *token, const struct mnemonic *table, size_t count, uint32_t *value)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (token_is(token, table[i].name)) {
@@ -567,7 +589,7 @@ const struct field_kind field_kinds[F_COUNT] = {
 	[F_NAME] = { scan_plain_name, print_name, check_name, names_plain, .example = "a\\.b.example.net." },
 	[F_STRING] = { scan_string, print_string, check_string, .example = "\"one \\\"string\\\"\"" },
 	[F_STRING_MAYBE] = { scan_string_maybe, print_string_maybe, check_string_maybe, .to_end = true,
-		.example = "\"004\"" },
+		.vanishes = true, .example = "\"004\"" },
 	[F_STRINGS] = { scan_strings, print_strings, check_strings, .to_end = true,
 		.example = "\"v=spf1 -all\" \"\" \"\\000\\255;\"" },
 	[F_TEXT_REST] = { scan_text_rest, print_text_rest, check_text_rest, .to_end = true,
@@ -577,23 +599,27 @@ const struct field_kind field_kinds[F_COUNT] = {
 	[F_TAG] = { scan_tag, print_tag, check_tag, .example = "issue" },
 	[F_TYPE] = { scan_type, print_type, check_u16, .example = "NSEC3PARAM" },
 	[F_TYPE_BITMAP] = { scan_type_bitmap, print_type_bitmap, check_type_bitmap, .to_end = true,
-		.example = "A MX RRSIG NSEC CAA TYPE1234" },
+		.vanishes = true, .example = "A MX RRSIG NSEC CAA TYPE1234" },
 	[F_TIME] = { scan_time, print_time, check_u32, .example = "20240229235959" },
 	[F_ALGORITHM] = { scan_algorithm, print_u8, check_u8, .example = "13" },
 	[F_CERT_TYPE] = { scan_cert_type, print_u16, check_u16, .example = "1" },
 	[F_BASE64] = { scan_base64, print_base64, check_base64, .to_end = true, .example = KEY_EXAMPLE },
 	[F_BASE64_MAYBE] = { scan_base64_maybe, print_base64, check_base64_maybe, .to_end = true,
-		.example = KEY_EXAMPLE },
+		.vanishes = true, .example = KEY_EXAMPLE },
 	[F_HEX] = { scan_hex, print_hex, check_hex, .to_end = true, .example = "2BB183AF5F22588179A53B0A" },
 	[F_HEX_STRING] = { scan_hex_string, print_hex_string, check_hex_string, .example = "AABBCCDD" },
 	[F_BASE32_STRING] = { scan_base32_string, print_base32_string, check_base32_string,
 		.example = "2T7B4G4VSA5SMI47K61MV5BV1A22BOJR" },
 	[F_SVC_PARAMS] = { scan_svc_params, print_svc_params, check_svc_params, .to_end = true,
-		.example = "mandatory=alpn,port alpn=\"h2,h3\" no-default-alpn port=8443 ipv4hint=192.0.2.1,192.0.2.2 "
-			   "ech=" KEY_EXAMPLE " ipv6hint=2001:db8::1 dohpath=\"/q{?dns}\" ohttp key65280=\"x y\"" },
+		.vanishes = true,
+		.example = "mandatory=alpn,port alpn=\"h2,h3\" no-default-alpn port=8443 "
+			   "ipv4hint=192.0.2.1,192.0.2.2 "
+			   "ech=" KEY_EXAMPLE
+			   " ipv6hint=2001:db8::1 dohpath=\"/q{?dns}\" ohttp key65280=\"x y\"" },
 	[F_WKS] = { scan_wks, print_wks, check_wks, .to_end = true, .example = "6 25 53 110" },
-	[F_LOC] = { scan_loc, print_loc, check_loc, .example = "42 21 54.000 N 71 6 18.000 W -24.00m 30m 10000m 10m" },
-	[F_APL] = { scan_apl, print_apl, check_apl, .to_end = true,
+	[F_LOC] = { scan_loc, print_loc, check_loc,
+		.example = "42 21 54.000 N 71 6 18.000 W -24.00m 30m 10000m 10m" },
+	[F_APL] = { scan_apl, print_apl, check_apl, .to_end = true, .vanishes = true,
 		.example = "1:192.168.32.0/21 !1:192.168.38.0/28 2:ff00::/8" },
 	[F_EUI48] = { scan_eui48, print_eui48, check_eui48, .example = "00-00-5e-00-53-2a" },
 	[F_EUI64] = { scan_eui64, print_eui64, check_eui64, .example = "00-00-5e-ef-10-00-00-2a" },
@@ -604,8 +630,11 @@ const struct field_kind field_kinds[F_COUNT] = {
 		.example = "10 3 2 gw.example.com. AQNRU3mG7TVTO2BkR47usntb102uFJtu" },
 	[F_AMTRELAY] = { scan_amtrelay, print_amtrelay, check_amtrelay, names_amtrelay,
 		.example = "128 1 3 amt.example.com." },
-	[F_A6] = { scan_a6, print_a6, check_a6, names_a6, .example = "64 ::1234:5678:9abc:def0 subnet.example.com." },
+	[F_A6] = { scan_a6, print_a6, check_a6, names_a6,
+		.example = "64 ::1234:5678:9abc:def0 subnet.example.com." },
 	[F_HIP] = { scan_hip, print_hip, check_hip, names_hip, .to_end = true,
-		.example = "2 200100107B1A74DF365639CC39F1D578 AwEAAbdxyhNuSutc5EMzxTs9LBPCIkOFH8cI rvs.example.com." },
-	[F_UNKNOWN] = { scan_never, print_never, check_text_rest_maybe, .to_end = true, .example = "\\# 3 ABCDEF" },
+		.example = "2 200100107B1A74DF365639CC39F1D578 AwEAAbdxyhNuSutc5EMzxTs9LBPCIkOFH8cI "
+			   "rvs.example.com." },
+	[F_UNKNOWN] = { scan_never, print_never, check_text_rest_maybe, .to_end = true,
+		.example = "\\# 3 ABCDEF" },
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// RDATA fields of plain octets: base64, hex, base32hex (RFC 4648), and the text of unknown types (RFC 3597 5).
+// RDATA fields of plain octets: base64, hex, base32hex (RFC 4648), and the text of unknown types (RFC 3597
+// 5).
 #include <string.h>
 
 #include "text.h"

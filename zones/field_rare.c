@@ -16,17 +16,59 @@ static const struct service {
 	const char *name;
 	uint16_t port;
 } services[] = {
-	{ "echo", 7 },	    { "discard", 9 },  { "systat", 11 },   { "daytime", 13 },  { "netstat", 15 },
-	{ "qotd", 17 },	    { "chargen", 19 }, { "ftp-data", 20 }, { "ftp", 21 },      { "ssh", 22 },
-	{ "telnet", 23 },   { "smtp", 25 },    { "time", 37 },	   { "rlp", 39 },      { "nameserver", 42 },
-	{ "whois", 43 },    { "nicname", 43 }, { "tacacs", 49 },   { "domain", 53 },   { "bootps", 67 },
-	{ "bootpc", 68 },   { "tftp", 69 },    { "gopher", 70 },   { "finger", 79 },   { "http", 80 },
-	{ "www", 80 },	    { "kerberos", 88 }, { "hostname", 101 }, { "rtelnet", 107 }, { "pop2", 109 },
-	{ "pop3", 110 },    { "sunrpc", 111 }, { "auth", 113 },	   { "sftp", 115 },    { "uucp-path", 117 },
-	{ "nntp", 119 },    { "ntp", 123 },    { "netbios-ns", 137 }, { "imap", 143 }, { "imap2", 143 },
-	{ "snmp", 161 },    { "bgp", 179 },    { "irc", 194 },	   { "ldap", 389 },    { "https", 443 },
-	{ "exec", 512 },    { "login", 513 },  { "shell", 514 },   { "printer", 515 }, { "uucp", 540 },
-	{ "ldaps", 636 },   { "imaps", 993 },  { "pop3s", 995 },
+	{ "echo", 7 },
+	{ "discard", 9 },
+	{ "systat", 11 },
+	{ "daytime", 13 },
+	{ "netstat", 15 },
+	{ "qotd", 17 },
+	{ "chargen", 19 },
+	{ "ftp-data", 20 },
+	{ "ftp", 21 },
+	{ "ssh", 22 },
+	{ "telnet", 23 },
+	{ "smtp", 25 },
+	{ "time", 37 },
+	{ "rlp", 39 },
+	{ "nameserver", 42 },
+	{ "whois", 43 },
+	{ "nicname", 43 },
+	{ "tacacs", 49 },
+	{ "domain", 53 },
+	{ "bootps", 67 },
+	{ "bootpc", 68 },
+	{ "tftp", 69 },
+	{ "gopher", 70 },
+	{ "finger", 79 },
+	{ "http", 80 },
+	{ "www", 80 },
+	{ "kerberos", 88 },
+	{ "hostname", 101 },
+	{ "rtelnet", 107 },
+	{ "pop2", 109 },
+	{ "pop3", 110 },
+	{ "sunrpc", 111 },
+	{ "auth", 113 },
+	{ "sftp", 115 },
+	{ "uucp-path", 117 },
+	{ "nntp", 119 },
+	{ "ntp", 123 },
+	{ "netbios-ns", 137 },
+	{ "imap", 143 },
+	{ "imap2", 143 },
+	{ "snmp", 161 },
+	{ "bgp", 179 },
+	{ "irc", 194 },
+	{ "ldap", 389 },
+	{ "https", 443 },
+	{ "exec", 512 },
+	{ "login", 513 },
+	{ "shell", 514 },
+	{ "printer", 515 },
+	{ "uucp", 540 },
+	{ "ldaps", 636 },
+	{ "imaps", 993 },
+	{ "pop3s", 995 },
 };
 
 static bool scan_service(struct scanner *s, uint32_t *port)
@@ -278,10 +320,11 @@ static bool text_to_apl(struct apl_item *item, const char *text, size_t bytes)
 	const char *address = text + 2;
 	size_t address_bytes = (size_t)(slash - address);
 	uint32_t prefix;
-	if (!(item->family == 1 ? text_to_ip4(item->address, address, address_bytes) :
-				  text_to_ip6(item->address, address, address_bytes)))
+	if (!(item->family == 1 ? text_to_ip4(item->address, address, address_bytes)
+				: text_to_ip6(item->address, address, address_bytes)))
 		return false;
-	if (!text_to_number(slash + 1, bytes - (size_t)(slash + 1 - text), item->family == 1 ? 32 : 128, &prefix))
+	if (!text_to_number(
+		    slash + 1, bytes - (size_t)(slash + 1 - text), item->family == 1 ? 32 : 128, &prefix))
 		return false;
 	item->prefix = (uint8_t)prefix;
 	return true;

@@ -52,7 +52,8 @@ static bool scan_mandatory(struct scanner *s, const uint8_t *text, size_t bytes,
 		for (; at > start && load_be16(at - 2) > code; at -= 2)
 			memcpy(at, at - 2, 2);
 		if (at > start && load_be16(at - 2) == code)
-			return scan_wrong(s, "mandatory: \"%.*s\" stands there twice", (int)part_bytes, (const char *)part);
+			return scan_wrong(s, "mandatory: \"%.*s\" stands there twice", (int)part_bytes,
+				(const char *)part);
 		store_be16(at, code);
 	}
 	return true;
@@ -85,7 +86,8 @@ static bool scan_alpn(struct scanner *s, const uint8_t *text, size_t bytes, stru
 	for (size_t i = 0; i <= bytes; i++) {
 		if (i == bytes || text[i] == ',') {
 			if (count == 0 || count > 255)
-				return scan_wrong(s, "alpn: a protocol of %s octets", count ? "more than 255" : "no");
+				return scan_wrong(
+					s, "alpn: a protocol of %s octets", count ? "more than 255" : "no");
 			if (length)
 				*length = (uint8_t)count;
 			count = 0;
@@ -94,7 +96,8 @@ static bool scan_alpn(struct scanner *s, const uint8_t *text, size_t bytes, stru
 			continue;
 		}
 		if (text[i] == '\\' && (++i == bytes || (text[i] != ',' && text[i] != '\\')))
-			return scan_wrong(s, "alpn: in the list a backslash hides only a comma or a backslash");
+			return scan_wrong(
+				s, "alpn: in the list a backslash hides only a comma or a backslash");
 		write_u8(out, text[i]);
 		count++;
 	}
@@ -227,8 +230,9 @@ static const char *check_not_empty(const uint8_t *value, size_t bytes)
 // RFC 9461 5: a relative URI template with the variable "dns".
 static const char *check_dohpath(const uint8_t *value, size_t bytes)
 {
-	return bytes && *value == '/' && memmem(value, bytes, "dns", 3) ?
-		       NULL : "dohpath: expected a path template with {?dns}";
+	return bytes && *value == '/' && memmem(value, bytes, "dns", 3)
+		       ? NULL
+		       : "dohpath: expected a path template with {?dns}";
 }
 
 static bool scan_dohpath(struct scanner *s, const uint8_t *text, size_t bytes, struct writer *out)
@@ -337,7 +341,8 @@ static bool write_value(struct scanner *s, const struct svc_param *param, struct
 }
 
 // Moves the parameter written last, at `last`, to its place in the ascending order of RFC 9460 2.2.
-static bool sort_in(struct scanner *s, uint8_t *first, uint8_t *last, struct svc_param *scratch, struct writer *out)
+static bool sort_in(
+	struct scanner *s, uint8_t *first, uint8_t *last, struct svc_param *scratch, struct writer *out)
 {
 	uint16_t code = load_be16(last);
 	uint8_t *place = first;

@@ -20,7 +20,8 @@ static bool scan_range(struct generator *g, struct scanner *s)
 	const char *slash = memchr(token->at, '/', token->bytes);
 	const char *stop_end = slash ? slash : end;
 	g->step = 1;
-	if (!dash || dash > stop_end || !text_to_number(token->at, (size_t)(dash - token->at), INT32_MAX, &g->at) ||
+	if (!dash || dash > stop_end ||
+		!text_to_number(token->at, (size_t)(dash - token->at), INT32_MAX, &g->at) ||
 		!text_to_number(dash + 1, (size_t)(stop_end - dash - 1), INT32_MAX, &g->stop) ||
 		(slash && !text_to_number(slash + 1, (size_t)(end - slash - 1), INT32_MAX, &g->step)) ||
 		g->at > g->stop || g->step == 0)
@@ -127,7 +128,8 @@ static bool fill_line(const struct generator *g, struct text_out *out)
 {
 	const char *p = g->pattern, *end = p + g->pattern_bytes;
 	while (p < end) {
-		if (*p == '\\' && p + 1 < end) { // "\$" is a dollar sign; other escapes are for the reader of the line
+		if (*p == '\\' &&
+			p + 1 < end) { // "\$" is a dollar sign; other escapes are for the reader of the line
 			put_char(out, *p++);
 			put_char(out, *p++);
 			continue;
@@ -163,7 +165,8 @@ bool generator_next(struct generator *g, struct scanner *s, const char **text, s
 		return false;
 	struct text_out out = { g->line, g->line + g->line_room, 0 };
 	if (!fill_line(g, &out))
-		return scan_wrong(s, "expected ${offset,width,base} with base d, o, x, X, n or N and a number from 0 on");
+		return scan_wrong(s,
+			"expected ${offset,width,base} with base d, o, x, X, n or N and a number from 0 on");
 	if (out.needed > g->line_room)
 		return scan_wrong(s, "a $GENERATE line longer than %zu octets", g->line_room);
 	*text = g->line;

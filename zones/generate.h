@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// $GENERATE, as BIND writes it: a range, and a line in which $ and ${offset,width,base} stand for each number.
+// $GENERATE, as BIND writes it: a range, and a line in which $ and ${offset,width,base} stand for each
+// number.
 #pragma once
 
 #include "text.h"

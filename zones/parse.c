@@ -104,37 +104,46 @@ static uint32_t limit_ttl(struct scanner *s, uint32_t ttl)
 	return 0;
 }
 
-static const char *const other_classes[] = { "CS", "CH", "HS", "NONE", "ANY" };
-
-// 1: class IN, consumed. 0: not a class. -1: another class, reported.
-static int take_class(struct scanner *s)
-{
-	const struct token *token = &s->token;
-	uint32_t number = 0;
-	if (token->bytes == 2 && (token->at[0] | 0x20) == 'i' && (token->at[1] | 0x20) == 'n') {
-		scan_next(s);
-		return 1;
-	}
-	bool numbered = token->bytes > 5 && strncasecmp(token->at, "CLASS", 5) == 0 &&
-			text_to_number(token->at + 5, token->bytes - 5, UINT16_MAX, &number);
-	bool other = numbered && number != CLASS_IN;
-	for (unsigned i = 0; i < sizeof(other_classes) / sizeof(*other_classes); i++)
-		other = other || token_is(token, other_classes[i]);
-	if (other) {
-		scan_wrong(s, "expected class IN, found %.*s; no other class is served", (int)token->bytes, token->at);
-		return -1;
-	}
-	if (numbered)
-		scan_next(s);
-	return numbered;
-}
-
 struct head {
 	bool has_ttl, has_class;
 	uint32_t ttl;
 	uint16_t type;
-	unsigned type_line, type_column;
 };
+
+static inline bool is_internet(const struct token *token)
+{
+	return token->bytes == 2 && (token->at[0] | 0x20) == 'i' && (token->at[1] | 0x20) == 'n';
+}
+
+static bool is_other_class(const struct token *token)
+{
+	static const char *const names[] = { "CS", "CH", "HS", "NONE", "ANY" };
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (token_is(token, names[i]))
+			return true;
+	}
+	return false;
+}
+
+// What is neither TTL, IN nor type: CLASS1 at best (RFC 3597 5), which is consumed.
+static bool take_numbered_class(struct scanner *s, struct head *head)
+{
+	const struct token *token = &s->token;
+	uint32_t number = 0;
+	bool numbered = token->bytes > 5 && strncasecmp(token->at, "CLASS", 5) == 0 &&
+			text_to_number(token->at + 5, token->bytes - 5, UINT16_MAX, &number);
+	if (is_other_class(token) || (numbered && number != CLASS_IN))
+		return scan_wrong(s, "expected class IN, found %.*s; no other class is served",
+			(int)token->bytes, token->at);
+	if (!numbered)
+		return scan_expected(
+			s, head->has_class && head->has_ttl ? "an RR type" : "a TTL, a class or an RR type");
+	if (head->has_class)
+		return scan_wrong(s, "the class stands there twice");
+	head->has_class = true;
+	scan_next(s);
+	return true;
+}
 
 // [TTL] [class] type, the first two in either order.
 static bool scan_head(struct parser *p, struct scanner *s, struct head *head)
@@ -147,23 +156,24 @@ static bool scan_head(struct parser *p, struct scanner *s, struct head *head)
 			if (head->has_ttl)
 				return scan_expected(s, "an RR type behind the TTL");
 			if (!text_to_seconds(token->at, token->bytes, &head->ttl))
-				return scan_expected(s, "a TTL of at most 4294967295 seconds, a class or an RR type");
+				return scan_expected(
+					s, "a TTL of at most 4294967295 seconds, a class or an RR type");
 			head->ttl = limit_ttl(s, head->ttl);
 			head->has_ttl = true;
 			scan_next(s);
 			continue;
 		}
+		if (is_internet(token)) {
+			if (head->has_class)
+				return scan_wrong(s, "the class stands there twice");
+			head->has_class = true;
+			scan_next(s);
+			continue;
+		}
 		if (find_type(p, token, &head->type))
 			break;
-		int class = take_class(s);
-		if (class < 0)
+		if (!take_numbered_class(s, head))
 			return false;
-		if (!class)
-			return scan_expected(s, head->has_class && head->has_ttl ? "an RR type" :
-								    "a TTL, a class or an RR type");
-		if (head->has_class)
-			return scan_wrong(s, "the class stands there twice");
-		head->has_class = true;
 	}
 	// OPT and the codes of RFC 6895 3.1 for questions and messages
 	if (head->type == 0 || head->type == TYPE_OPT || (head->type >= 249 && head->type <= 255))
@@ -191,7 +201,8 @@ static bool scan_rdata(struct scanner *s, uint16_t type, struct writer *out)
 	char name[16];
 	const struct rrtype *row = rrtype_by_code(type);
 	s->about = row ? row->name : rrtype_to_text(name, type);
-	bool unknown = s->token.kind == TOKEN_WORD && s->token.bytes == 2 && memcmp(s->token.at, "\\#", 2) == 0;
+	bool unknown =
+		s->token.kind == TOKEN_WORD && s->token.bytes == 2 && memcmp(s->token.at, "\\#", 2) == 0;
 	bool good = unknown ? scan_unknown(s, out) : scan_fields(s, type, out);
 	if (good && out->failed)
 		good = scan_wrong(s, "the RDATA is longer than 65535 octets");
@@ -237,8 +248,14 @@ static bool read_record(struct parser *p, struct scanner *s, unsigned line)
 	struct writer out = writer_of(p->rdata, RDATA_MAX_BYTES);
 	if (!scan_rdata(s, head.type, &out) || !choose_ttl(p, s, &head, &out))
 		return false;
-	const struct record record = { .owner = p->owner, .rdata = p->rdata, .type = head.type, .class = CLASS_IN,
-		.rdata_bytes = (uint16_t)writer_bytes(&out), .ttl = head.ttl, .file = s->file, .line = line };
+	const struct record record = { .owner = p->owner,
+		.rdata = p->rdata,
+		.type = head.type,
+		.class = CLASS_IN,
+		.rdata_bytes = (uint16_t)writer_bytes(&out),
+		.ttl = head.ttl,
+		.file = s->file,
+		.line = line };
 	p->stopped = p->handle(p->ctx, &record);
 	return true;
 }
@@ -326,7 +343,8 @@ static int open_file(const char *path, const struct open_file *parent, struct st
 static enum status read_file(struct parser *p, int fd, const struct stat *status, const char *path,
 	const uint8_t *origin, const struct open_file *parent)
 {
-	const struct open_file self = { parent, status->st_dev, status->st_ino, parent ? parent->depth + 1 : 0 };
+	const struct open_file self = { parent, status->st_dev, status->st_ino,
+		parent ? parent->depth + 1 : 0 };
 	struct scanner s;
 	size_t hint = S_ISREG(status->st_mode) ? (size_t)status->st_size : WINDOW_BYTES;
 	if (p->sources && !source_list_add(p->sources, path, status))
@@ -410,7 +428,8 @@ static bool read_generate(struct parser *p, struct scanner *s, const struct open
 		return false;
 	const char *text;
 	size_t bytes;
-	while (p->stopped == ST_OK && !report_is_full(p->report) && generator_next(&generator, s, &text, &bytes)) {
+	while (p->stopped == ST_OK && !report_is_full(p->report) &&
+		generator_next(&generator, s, &text, &bytes)) {
 		struct scanner lines;
 		if (scan_open(&lines, -1, 0, text, bytes, s->file, p->report) != ST_OK) {
 			p->stopped = ST_NO_MEMORY;
@@ -452,7 +471,8 @@ static bool read_directive(struct parser *p, struct scanner *s, const struct ope
 }
 
 // One record or directive; the current token is its first.
-static bool read_entry(struct parser *p, struct scanner *s, bool no_owner, const struct open_file *file, uint8_t *origin)
+static bool read_entry(
+	struct parser *p, struct scanner *s, bool no_owner, const struct open_file *file, uint8_t *origin)
 {
 	unsigned line = s->fixed_line ? s->fixed_line : s->token.line;
 	if (!no_owner) {
@@ -471,6 +491,7 @@ static bool read_entry(struct parser *p, struct scanner *s, bool no_owner, const
 static void read_records(struct parser *p, struct scanner *s, const struct open_file *file)
 {
 	uint8_t origin[NAME_MAX_BYTES];
+	scan_skip_mark(s);
 	while (p->stopped == ST_OK && s->status == ST_OK && !report_is_full(p->report)) {
 		bool no_owner = scan_line_is_blank(s);
 		scan_next(s);
@@ -517,6 +538,8 @@ enum status zonefile_read(const char *path, const uint8_t *origin, record_handle
 	const char *why;
 	struct source_list sources = { 0 };
 	unsigned errors_before = report->errors;
+	if (source)
+		*source = (struct zonefile_source){ 0 };
 	int fd = open_file(path, NULL, &status, &why);
 	if (fd < 0) {
 		enum status result = errno == ENOENT ? ST_NOT_FOUND : ST_SYSTEM;

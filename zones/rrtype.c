@@ -9,7 +9,7 @@
 #include "text.h"
 
 const struct rrtype rrtypes[RRTYPE_ROWS] = {
-#define RR(mnemonic, number, origin, ...)                                                                         \
+#define RR(mnemonic, number, origin, ...)                                                                    \
 	{ .name = #mnemonic, .source = origin, .code = number, .field = { __VA_ARGS__ } },
 #include <pollux/rrtype.def>
 #undef RR
@@ -18,8 +18,8 @@ const struct rrtype rrtypes[RRTYPE_ROWS] = {
 const struct rrtype *rrtype_by_code(uint16_t code)
 {
 	switch (code) {
-#define RR(mnemonic, number, origin, ...)                                                                         \
-	case number:                                                                                              \
+#define RR(mnemonic, number, origin, ...)                                                                    \
+	case number:                                                                                         \
 		return &rrtypes[ROW_##mnemonic];
 #include <pollux/rrtype.def>
 #undef RR
@@ -62,7 +62,8 @@ enum status rrtype_from_text(uint16_t *code, const char *text, size_t length)
 		}
 	}
 	uint32_t number;
-	if (length < 5 || strncasecmp(text, "TYPE", 4) || !text_to_number(text + 4, length - 4, UINT16_MAX, &number))
+	if (length < 5 || strncasecmp(text, "TYPE", 4) ||
+		!text_to_number(text + 4, length - 4, UINT16_MAX, &number))
 		return ST_NOT_FOUND;
 	*code = (uint16_t)number;
 	return ST_OK;
@@ -101,7 +102,8 @@ const char *rdata_check(uint16_t type, const uint8_t *rdata, size_t bytes)
 	return reader_left(&in) ? "octets behind the last field" : NULL;
 }
 
-void rdata_names(uint16_t type, const uint8_t *rdata, size_t bytes, void (*visit)(void *, unsigned, bool), void *ctx)
+void rdata_names(
+	uint16_t type, const uint8_t *rdata, size_t bytes, void (*visit)(void *, unsigned, bool), void *ctx)
 {
 	const struct rrtype *row = rrtype_by_code(type);
 	struct reader in = reader_of(rdata, bytes);
@@ -116,8 +118,7 @@ static void print_fields(struct text_out *out, const struct rrtype *row, const u
 {
 	struct reader in = reader_of(rdata, bytes);
 	for (const uint8_t *field = row->field; *field != F_END; field++) {
-		bool nothing_left = reader_left(&in) == 0 && field_kinds[*field].to_end && *field != F_TEXT_REST_MAYBE;
-		if (nothing_left)
+		if (reader_left(&in) == 0 && field_kinds[*field].vanishes)
 			break;
 		if (field != row->field)
 			put_char(out, ' ');

@@ -16,16 +16,25 @@ enum { C_WORD, C_BLANK, C_NEWLINE, C_COMMENT, C_OPEN, C_CLOSE, C_QUOTE, C_BACKSL
 
 // The carriage return of a CRLF line end is a blank, and so is any other.
 static const uint8_t class_of[256] = {
-	['\0'] = C_NUL,	   [' '] = C_BLANK, ['\t'] = C_BLANK, ['\r'] = C_BLANK, ['\n'] = C_NEWLINE,
-	[';'] = C_COMMENT, ['('] = C_OPEN,  [')'] = C_CLOSE,  ['"'] = C_QUOTE,	['\\'] = C_BACKSLASH,
+	['\0'] = C_NUL,
+	[' '] = C_BLANK,
+	['\t'] = C_BLANK,
+	['\r'] = C_BLANK,
+	['\n'] = C_NEWLINE,
+	[';'] = C_COMMENT,
+	['('] = C_OPEN,
+	[')'] = C_CLOSE,
+	['"'] = C_QUOTE,
+	['\\'] = C_BACKSLASH,
 };
 
 enum status scan_open(struct scanner *s, int fd, size_t size_hint, const char *text, size_t text_bytes,
 	const char *file, struct report *report)
 {
 	size_t hint = fd >= 0 ? size_hint + 1 : text_bytes; // the octet more finds the end in the first read
-	*s = (struct scanner){ .fd = fd, .text = text, .text_bytes = text_bytes, .file = file, .report = report,
-		.line = 1 };
+	*s = (struct scanner){
+		.fd = fd, .text = text, .text_bytes = text_bytes, .file = file, .report = report, .line = 1
+	};
 	s->room = hint < 512 ? 512 : hint > WINDOW_BYTES ? WINDOW_BYTES : hint;
 	s->window = malloc(s->room + TEXT_PAD_BYTES);
 	if (!s->window)
@@ -46,7 +55,8 @@ void scan_set_origin(struct scanner *s, const uint8_t *origin)
 	s->origin_bytes = name_length(origin, NAME_MAX_BYTES);
 }
 
-static void complain(struct scanner *s, enum severity severity, unsigned line, unsigned column, const char *text)
+static void complain(
+	struct scanner *s, enum severity severity, unsigned line, unsigned column, const char *text)
 {
 	if (s->fixed_line) {
 		line = s->fixed_line;
@@ -188,6 +198,14 @@ static void next_line(struct scanner *s, const char *newline)
 	s->line_offset = s->window_offset + (uint64_t)(newline - s->window) + 1;
 }
 
+void scan_skip_mark(struct scanner *s)
+{
+	if (s->at != s->end || !more(s) || memcmp(s->at, "\xef\xbb\xbf", 3) != 0)
+		return;
+	s->at += 3;
+	s->line_offset = 3;
+}
+
 bool scan_line_is_blank(struct scanner *s)
 {
 	if (s->at == s->end)
@@ -233,7 +251,7 @@ static enum token_kind take_quoted(struct scanner *s, const char *start)
 			return broken(s, p, "a quoted string does not end on its line");
 		if (*p == '\\')
 			skip_escape(s, &start, &p);
-		else if (p != s->end)
+		else if (*p != '"' && *p != '\n') // what a refill brought may be either
 			p++;
 	}
 	s->token.at = start;

@@ -47,7 +47,8 @@ bool source_list_add(struct source_list *list, const char *path, const struct st
 
 void source_list_finish(struct source_list *list, struct zonefile_source *source)
 {
-	*source = (struct zonefile_source){ .paths = list->paths, .bytes = list->paths ? list->bytes + 1 : 0,
+	*source = (struct zonefile_source){ .paths = list->paths,
+		.bytes = list->paths ? list->bytes + 1 : 0,
 		.stamp = stamp_finish(list->stamp) };
 	*list = (struct source_list){ 0 };
 }

@@ -8,16 +8,16 @@
 #include <pollux/report.h>
 #include <pollux/rrtype.h>
 
-#define WINDOW_BYTES (256u << 10) // of a file in memory at once
+#define WINDOW_BYTES (256u << 10)  // of a file in memory at once
 #define TOKEN_MAX_BYTES (1u << 20) // 65535 octets as \DDD need a quarter of it
-#define TEXT_PAD_BYTES 64	  // readable octets behind the text, and writable ones behind RDATA and names
+#define TEXT_PAD_BYTES 64 // readable octets behind the text, and writable ones behind RDATA and names
 
 enum token_kind {
 	TOKEN_END_OF_FILE,
 	TOKEN_END_OF_LINE, // outside parentheses
 	TOKEN_WORD,
-	TOKEN_QUOTED,	   // what stands between the quotes
-	TOKEN_BROKEN,	   // an error that the scanner has reported
+	TOKEN_QUOTED, // what stands between the quotes
+	TOKEN_BROKEN, // an error that the scanner has reported
 };
 
 // Points into the window: gone with the next scan_next().
@@ -26,28 +26,28 @@ struct token {
 	uint32_t bytes;
 	unsigned line, column;
 	uint8_t kind;
-	bool escaped;  // has a backslash
-	bool glued;    // nothing between it and the token before
+	bool escaped; // has a backslash
+	bool glued;   // nothing between it and the token before
 };
 
 struct scanner {
 	struct token token; // the current one; fields consume it by scan_next()
 	const char *at, *end;
-	uint64_t window_offset;	    // of the window in the text
-	uint64_t line_offset;	    // of the current line in the text
-	unsigned line, depth;	    // parentheses
+	uint64_t window_offset; // of the window in the text
+	uint64_t line_offset;	// of the current line in the text
+	unsigned line, depth;	// parentheses
 	unsigned open_line, open_column;
 	char *window;
 	size_t room;
-	int fd;			    // -1: the text is in memory
-	const char *text;	    // what is left of it
+	int fd;		  // -1: the text is in memory
+	const char *text; // what is left of it
 	size_t text_bytes;
 	bool drained;
-	enum status status;	    // of reading
+	enum status status; // of reading
 
 	const char *file;
 	struct report *report;
-	const char *about;	    // the type whose RDATA is read, for messages; or NULL
+	const char *about;		   // the type whose RDATA is read, for messages; or NULL
 	unsigned fixed_line, fixed_column; // messages name this place; 0: the token's own
 	const uint8_t *origin;
 	unsigned origin_bytes;
@@ -60,6 +60,8 @@ void scan_close(struct scanner *); // the descriptor stays open
 void scan_set_origin(struct scanner *, const uint8_t *origin);
 
 enum token_kind scan_next(struct scanner *); // returns token.kind as well
+// Over the UTF-8 byte order mark that some editors put in front of a text.
+void scan_skip_mark(struct scanner *);
 // True when the next record begins with a blank. Call before the first scan_next() of a record.
 bool scan_line_is_blank(struct scanner *);
 void scan_skip_record(struct scanner *); // to the end of the line, over parentheses
@@ -117,8 +119,9 @@ struct field_kind {
 	const char *(*check)(struct reader *);
 	// Offsets of the names in it; NULL: it has none. Does not move the reader.
 	void (*names)(struct reader, void (*visit)(void *ctx, unsigned at, bool compressible), void *ctx);
-	bool to_end;	      // takes any number of octets to the end
-	const char *example;  // text that print() gives back
+	bool to_end;	     // takes any number of octets to the end
+	bool vanishes;	     // without octets it has no text, not even a blank before it
+	const char *example; // text that print() gives back
 };
 extern const struct field_kind field_kinds[F_COUNT];
 
@@ -126,9 +129,9 @@ extern const struct field_kind field_kinds[F_COUNT];
 bool scan_unknown(struct scanner *, struct writer *);
 void print_unknown(struct text_out *, const uint8_t *rdata, size_t bytes);
 
-#define FIELD(id)                                                                                                 \
-	bool scan_##id(struct scanner *, struct writer *);                                                        \
-	void print_##id(struct text_out *, struct reader *);                                                      \
+#define FIELD(id)                                                                                            \
+	bool scan_##id(struct scanner *, struct writer *);                                                   \
+	void print_##id(struct text_out *, struct reader *);                                                 \
 	const char *check_##id(struct reader *);
 FIELD(base64)
 FIELD(base64_maybe)

@@ -57,7 +57,8 @@ bool text_to_seconds(const char *text, size_t bytes, uint32_t *seconds)
 		}
 		if (i == start)
 			return false;
-		unsigned unit = i < bytes ? seconds_of_unit(text[i]) : start == 0; // without units: one number
+		unsigned unit =
+			i < bytes ? seconds_of_unit(text[i]) : start == 0; // without units: one number
 		if (!unit)
 			return false;
 		sum += number * unit;
