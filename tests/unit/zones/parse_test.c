@@ -16,6 +16,8 @@
 
 static const uint8_t origin[] = "\4test\7example"; // the final NUL is the root
 
+#define RECORDS_KEPT 64
+
 // What came out of a file: a line per record, a line per message.
 struct result {
 	char records[1 << 16], messages[1 << 14];
@@ -33,7 +35,8 @@ static enum status take(void *ctx, const struct record *record)
 	rdata_to_text(rdata, sizeof(rdata), record->type, record->rdata, record->rdata_bytes);
 	snprintf(line, sizeof(line), "%s %u %s %s\n", name_to_text(owner, record->owner), record->ttl,
 		rrtype_to_text(type, record->type), rdata);
-	strlcat(r->records, line, sizeof(r->records));
+	if (r->count < RECORDS_KEPT)
+		strlcat(r->records, line, sizeof(r->records));
 	for (const char *c = line; *c; c++)
 		r->hash = (r->hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
 	assert_int_equal(record->class, 1);
@@ -511,7 +514,7 @@ static void it_does_not_matter_where_the_window_of_the_scanner_ends(void **state
 	static const char block[] = "a\\.b.c 60 TXT \"quoted \\\" string\" plain\\032word ; comment\r\n"
 				    "\tIN MX ( 10 ; comment (\n mail ) \r\n"
 				    "svc HTTPS 1 . alpn=\"h2,h3\" key65280=\"a b\"\n";
-	const size_t total = (256 << 10) + 4 * sizeof(block);
+	const size_t total = (256 << 10) + 4 * sizeof(block); // a window and a little
 	char *text = malloc(total + 256);
 	assert_non_null(text);
 	uint64_t expected = 0;
