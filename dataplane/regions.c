@@ -83,7 +83,6 @@ enum status regions_open(struct regions *regions, struct house *house, const str
 	house->stats = regions->stats.base;
 	memset((uint8_t *)house->stats + sizeof(struct shm_head), 0, bytes - sizeof(struct shm_head));
 	house->stats->workers = regions->workers;
-	house->stats->pid = getpid();
 	atomic_store(&house->stats->now_ms, clock_ms());
 	return ST_OK;
 }
@@ -117,6 +116,9 @@ void regions_announce(struct regions *regions, struct house *house, struct worke
 		atomic_store(&stats->worker[w].rings_generation, house->rings->head.generation);
 	}
 	regions_keep(regions, house);
+	// Control takes a region without a process for one still in the making; so this comes last.
+	atomic_thread_fence(memory_order_release);
+	stats->pid = getpid();
 }
 
 static uint64_t turns_of(const struct house *house, unsigned worker)
