@@ -148,6 +148,9 @@ static void add_lcores(struct arguments *arguments, const struct config *config,
 
 static void add_memory(struct arguments *arguments, const struct config *config, bool huge)
 {
+	// Without a NIC nobody asks for physical addresses, and finding them out takes time.
+	if (!has_pci_port(config))
+		add(arguments, "--iova-mode=va");
 	if (huge) {
 		add(arguments, "--in-memory");
 		return;
@@ -155,7 +158,6 @@ static void add_memory(struct arguments *arguments, const struct config *config,
 	// DPDK takes --in-memory for huge pages only; this is what is left of it without them.
 	add(arguments, "--no-huge");
 	add(arguments, "--no-shconf");
-	add(arguments, "--iova-mode=va");
 	add(arguments, "-m");
 	add(arguments, "%" PRIu64, (memory_needed(config, false) >> 20) + 1);
 }
