@@ -373,6 +373,8 @@ static bool read_endpoint(void *to, const char *text, const struct where *where,
 		return say(problem, room, "%s", wrong);
 	if (ip_is_no_host(endpoint.family, endpoint.bytes))
 		return say(problem, room, "cannot be the address of a server");
+	if (endpoint.family == AF_INET6 && ip_is_link_local(endpoint.family, endpoint.bytes))
+		return say(problem, room, "is link-local: it names nobody without an interface");
 	*(struct ip_endpoint *)to = endpoint;
 	return true;
 }

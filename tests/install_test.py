@@ -72,6 +72,16 @@ def the_units_start_what_was_installed(folder):
         assert (folder / (config.lstrip("/") + ".sample")).is_file(), config
 
 
+def the_units_restart_at_once_for_ever_and_alone(folder):
+    for unit in folder.rglob("pollux*.service"):
+        text = unit.read_text()
+        for line in ("Restart=always", "RestartSec=50ms", "StartLimitIntervalSec=0", "Type=notify"):
+            assert f"\n{line}\n" in text, f"{unit.name}: {line}"
+        assert not re.search(r"^(BindsTo|Requires|Requisite)=", text, re.M), unit.name
+    for wanted in ("pollux-dataplane.service", "pollux-control.service"):
+        assert wanted in next(folder.rglob("pollux.target")).read_text()
+
+
 def the_installed_programs_know_their_version(folder):
     for program in [*folder.rglob("sbin/pollux*"), *folder.rglob("bin/pollux-*")]:
         for word in ("--version", "--help"):
@@ -119,6 +129,7 @@ TESTS = [
     all_files_are_in_their_places,
     an_operators_configuration_survives_another_installation,
     the_units_start_what_was_installed,
+    the_units_restart_at_once_for_ever_and_alone,
     the_installed_programs_know_their_version,
     systemd_finds_nothing_wrong_in_the_units,
     every_option_is_in_the_manual,

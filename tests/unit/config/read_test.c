@@ -238,6 +238,8 @@ static void each_kind_of_error_names_its_line_and_column(void **state)
 		{ "forward: {servers: fe80::1%eth0}\n", "1:20: error: forward.servers: 'fe80::1%eth0' is an "
 							"address with a zone (%), which means nothing "
 							"here" },
+		{ "forward: {servers: fe80::1}\n",
+			"1:20: error: forward.servers: 'fe80::1' is link-local: it names nobody without an interface" },
 		{ "zones: [{name: a..b, file: f}]\n",
 			"1:16: error: zones[].name: expected a domain name, found 'a..b'" },
 		{ "tcp: &x {max-clients: 5}\n",
