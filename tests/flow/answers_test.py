@@ -112,7 +112,7 @@ def the_soa_comes_back_field_by_field(rig):
 def the_question_is_echoed_in_the_case_it_was_asked(rig):
     found = rig.dig("ExAmPlE-DoMaIn.CoM", "SOA")
     same(found.question, ["ExAmPlE-DoMaIn.CoM. IN SOA"])
-    same(found.answer[0].split(" ", 4)[4], SOA)
+    same(found.answer[0].split(" ", 4)[4].lower(), SOA)
     wire = query_wire("ExAmPlE-DoMaIn.CoM", "SOA")
     for over in ("udp", "tcp"):
         same(rig.raw(wire, over)[12:len(wire)], wire[12:], f"question over {over}")
@@ -151,7 +151,7 @@ def addresses_of_targets_are_in_additional(rig):
 
 @test(SERVED)
 def a_cname_chain_is_followed_to_its_end(rig):
-    same(answers(rig.ask("c1.test.example")), ["A 198.18.9.3", "CNAME c2.test.example.", "CNAME c3.test.example."])
+    same(answers(rig.ask("c1.test.example")), ["CNAME c2.test.example.", "CNAME c3.test.example.", "A 198.18.9.3"])
 
 
 @test(SERVED)
@@ -264,7 +264,9 @@ def unknown_edns_options_are_ignored(rig):
 @test(SERVED)
 def edns_version_1_is_badvers(rig):
     for over in ("udp", "tcp"):
-        reply = rig.ask("example-domain.com", over=over, use_edns=1)
+        opt = b"\0" + struct.pack("!HHIH", 41, 1232, 1 << 16, 0)
+        wire = query_wire("example-domain.com")
+        reply = dns.message.from_wire(rig.raw(wire[:11] + b"\1" + wire[12:] + opt, over))
         same((reply.rcode(), reply.edns, reply.answer), (dns.rcode.BADVERS, 0, []), over)
 
 
