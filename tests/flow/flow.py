@@ -339,8 +339,8 @@ class Knot:
         self.dir = Path(tempfile.mkdtemp(dir=rig.dir, prefix="knot-"))
         self.address, self.port, self.process = address, port, None
         text = (f"server:\n  rundir: {self.dir}\n  listen: {address}@{port}\n  udp-max-payload: {udp_payload}\n"
-                f"  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n{more}"
-                f"database:\n  storage: {self.dir}\nlog:\n  - target: stderr\n    any: info\nzone:\n")
+                f"  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n"
+                f"{more}database:\n  storage: {self.dir}\nlog:\n  - target: stderr\n    any: info\nzone:\n")
         for name, path in zones.items():
             text += f"  - domain: {name}\n    file: {path}\n    zonefile-sync: -1\n    journal-content: none\n"
         (self.dir / "knot.conf").write_text(text)

