@@ -123,9 +123,9 @@ def a_client_gets_no_more_connections_than_its_share(rig):
     socks = []
     try:
         def served():
-            sock = connect(source="198.18.0.3")
-            socks.append(sock)
             try:
+                sock = connect(source="198.18.0.3")
+                socks.append(sock)
                 sock.sendall(framed(GOOD))
                 return len(read_message(sock)) > 12
             except (ConnectionError, TimeoutError):
