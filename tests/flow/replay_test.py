@@ -64,7 +64,7 @@ def place():
         yield directory
     finally:
         shutil.rmtree(directory)
-        shutil.rmtree(f"/dev/shm/pollux-replay-{os.getpid()}", ignore_errors=True)
+        shutil.rmtree(f"/run/dpdk/pollux-replay-{os.getpid()}", ignore_errors=True)
 
 
 def replay(directory, out, dataplane=None, timeout=60, environment=None):
