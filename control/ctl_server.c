@@ -29,7 +29,8 @@ struct client {
 	struct bufferevent *stream;
 	char who[96]; // for the log
 	struct request *open; // being worked on: its reply comes before the next line is read
-	bool closing;	      // once everything is written
+	bool closing;	      // once everything is written; what else it says is not read
+	bool ended;	      // it says no more, but may still listen
 };
 
 // What a command's end comes back to; the client may have gone meanwhile.
@@ -77,15 +78,6 @@ static void send_error(struct client *client, const char *text)
 	json_decref(reply);
 }
 
-// Nothing more is read from this client.
-static void close_after_writing(struct client *client)
-{
-	client->closing = true;
-	bufferevent_disable(client->stream, EV_READ);
-}
-
-static void serve_lines(struct client *client);
-
 static void on_reply(void *ctx, json_t *reply)
 {
 	struct request *request = ctx;
@@ -117,53 +109,65 @@ static void run_line(struct client *client, const char *line, size_t bytes)
 	json_decref(json);
 }
 
+static bool is_writing(const struct client *client)
+{
+	return evbuffer_get_length(bufferevent_get_output(client->stream)) > 0;
+}
+
+// A client that asks but does not read must not make us keep its replies: its next line is taken when the reply
+// to the one before has left.
 static void serve_lines(struct client *client)
 {
 	struct evbuffer *in = bufferevent_get_input(client->stream);
-	while (!client->open && !client->closing) {
-		// A client that asks but does not read must not make us keep its replies.
-		if (evbuffer_get_length(bufferevent_get_output(client->stream)) > 0)
-			return; // on_written() goes on
+	while (!client->open && !client->closing && !is_writing(client)) {
 		struct evbuffer_ptr end = evbuffer_search_eol(in, NULL, NULL, EVBUFFER_EOL_LF);
 		size_t bytes;
 		if (end.pos > CTL_MAX_REQUEST_BYTES || (end.pos < 0 && evbuffer_get_length(in) > CTL_MAX_REQUEST_BYTES)) {
 			send_error(client, "the request is longer than a line may be");
-			close_after_writing(client);
+			client->closing = true;
 			return;
 		}
 		char *line = evbuffer_readln(in, &bytes, EVBUFFER_EOL_LF);
-		if (!line)
+		if (!line) {
+			client->closing = client->ended;
 			return;
+		}
 		run_line(client, line, bytes);
 		free(line);
 	}
 }
 
-static void on_read(struct bufferevent *stream, void *ctx)
+// Does what can be done now; frees the client when nothing is left to do.
+static void go_on(struct client *client)
 {
-	(void)stream;
-	serve_lines(ctx);
+	serve_lines(client);
+	if (client->closing && !client->open && !is_writing(client)) {
+		client_free(client);
+		return;
+	}
+	bool full = evbuffer_get_length(bufferevent_get_input(client->stream)) > CTL_MAX_REQUEST_BYTES;
+	if (full || client->closing || client->ended)
+		bufferevent_disable(client->stream, EV_READ);
+	else
+		bufferevent_enable(client->stream, EV_READ);
 }
 
-static void on_written(struct bufferevent *stream, void *ctx)
+static void on_ready(struct bufferevent *stream, void *ctx)
 {
 	(void)stream;
-	struct client *client = ctx;
-	if (client->closing)
-		client_free(client);
-	else
-		serve_lines(client);
+	go_on(ctx);
 }
 
 static void on_event(struct bufferevent *stream, short what, void *ctx)
 {
+	(void)stream;
 	struct client *client = ctx;
-	struct evbuffer *out = bufferevent_get_output(stream);
-	// "echo '{...}' | socat" closes its side at once; what it asked is still answered.
-	if ((what & BEV_EVENT_EOF) && (client->open || evbuffer_get_length(out) > 0))
-		close_after_writing(client);
-	else
+	if ((what & BEV_EVENT_EOF) && !client->ended) {
+		client->ended = true; // "echo '{...}' | nc -N" closes its side at once; what it asked is still answered
+		go_on(client);
+	} else {
 		client_free(client);
+	}
 }
 
 static void describe_peer(struct client *client, int fd)
@@ -198,9 +202,8 @@ enum status ctl_server_adopt(struct ctl_server *server, int fd)
 	TAILQ_INSERT_TAIL(&server->clients, client, link);
 	server->client_count++;
 	struct timeval write_timeout = { .tv_sec = WRITE_TIMEOUT_S };
-	bufferevent_setcb(client->stream, on_read, on_written, on_event, client);
+	bufferevent_setcb(client->stream, on_ready, on_ready, on_event, client);
 	bufferevent_set_timeouts(client->stream, NULL, &write_timeout);
-	bufferevent_setwatermark(client->stream, EV_READ, 0, CTL_MAX_REQUEST_BYTES + 2);
 	bufferevent_enable(client->stream, EV_READ | EV_WRITE);
 	return ST_OK;
 }

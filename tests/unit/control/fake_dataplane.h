@@ -27,7 +27,7 @@ static inline uint64_t now_ms(void)
 
 static inline void plane_start(struct fake_dataplane *plane, const char *directory, uint32_t workers)
 {
-	char path[256];
+	char path[5000];
 	bool created;
 	snprintf(path, sizeof(path), "%s/stats", directory);
 	assert_int_equal(shm_own(&plane->stats_shm, path, STATS_MAGIC, STATS_FORMAT, workers, stats_bytes(workers),
@@ -51,7 +51,7 @@ static inline void plane_stop(struct fake_dataplane *plane)
 
 static inline void plane_remove_files(const char *directory)
 {
-	char path[256];
+	char path[5000];
 	snprintf(path, sizeof(path), "%s/rings", directory);
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/stats", directory);
