@@ -548,7 +548,7 @@ static char directory[64];
 static int make_directory(void **state)
 {
 	(void)state;
-	strcpy(directory, "/tmp/pollux-parse-XXXXXX");
+	snprintf(directory, sizeof(directory), "/tmp/pollux-parse-XXXXXX");
 	if (!mkdtemp(directory))
 		return -1;
 	char sub[128];
