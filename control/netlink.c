@@ -64,8 +64,8 @@ static int request_end(int netlink, union request *r)
 			continue;
 		if (got < 0)
 			return -1;
-		if ((size_t)got < sizeof(reply.head) + sizeof(reply.error) || reply.head.nlmsg_seq != sequence ||
-			reply.head.nlmsg_type != NLMSG_ERROR)
+		if ((size_t)got < sizeof(reply.head) + sizeof(reply.error) ||
+			reply.head.nlmsg_seq != sequence || reply.head.nlmsg_type != NLMSG_ERROR)
 			continue;
 		errno = -reply.error.error;
 		return reply.error.error ? -1 : 0;

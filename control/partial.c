@@ -36,7 +36,8 @@ static bool see_ip4(struct seen *seen, const uint8_t *frame, size_t bytes, unsig
 	unsigned header = (ip[0] & 15) * 4u, total = load_be16(ip + 2);
 	if (header < 20 || total < header || total > bytes - at || (load_be16(ip + 6) & 0x3fff))
 		return false;
-	*seen = (struct seen){ .protocol = ip[9], .transport_at = at + header,
+	*seen = (struct seen){ .protocol = ip[9],
+		.transport_at = at + header,
 		.sum = sum_of(ip + 12, 8) + ip[9] + (total - header) }; // RFC 9293 3.1
 	return true;
 }
@@ -50,8 +51,9 @@ static bool see_ip6(struct seen *seen, const uint8_t *frame, size_t bytes, unsig
 	unsigned payload = load_be16(ip + 4);
 	if (payload > bytes - at - 40)
 		return false;
-	*seen = (struct seen){ .protocol = ip[6], .transport_at = at + 40,
-		.sum = sum_of(ip + 8, 32) + ip[6] + payload }; // RFC 8200 8.1
+	*seen = (struct seen){
+		.protocol = ip[6], .transport_at = at + 40, .sum = sum_of(ip + 8, 32) + ip[6] + payload
+	}; // RFC 8200 8.1
 	return true;
 }
 

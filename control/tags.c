@@ -49,7 +49,8 @@ static bool is_tag(uint16_t ethertype)
 static unsigned tag_bytes(const uint8_t *frame, size_t bytes)
 {
 	unsigned found = 0;
-	while (found < TAGS_MAX_BYTES && bytes >= TAGS_AT + found + 6u && is_tag(load_be16(frame + TAGS_AT + found)))
+	while (found < TAGS_MAX_BYTES && bytes >= TAGS_AT + found + 6u &&
+		is_tag(load_be16(frame + TAGS_AT + found)))
 		found += 4;
 	return found;
 }
@@ -67,7 +68,8 @@ static bool is_solicitation(const uint8_t *ip, size_t bytes)
 	return bytes >= 64 && ip[6] == IPPROTO_ICMPV6 && ip[40] == 135;
 }
 
-static bool find_address(uint64_t address[2], uint16_t ethertype, const uint8_t *network, size_t bytes, enum side side)
+static bool find_address(
+	uint64_t address[2], uint16_t ethertype, const uint8_t *network, size_t bytes, enum side side)
 {
 	struct place place;
 	if (ethertype == ETHERTYPE_IP)
@@ -106,7 +108,8 @@ unsigned tags_learn(struct tags *tags, const uint8_t *frame, size_t bytes)
 		tags->latest_bytes = count;
 	}
 	unsigned network_at = TAGS_AT + count + 2;
-	if (!find_address(address, load_be16(frame + network_at - 2), frame + network_at, bytes - network_at, SENDER))
+	if (!find_address(address, load_be16(frame + network_at - 2), frame + network_at, bytes - network_at,
+		    SENDER))
 		return count;
 	struct peer *peer = place_of(tags, address);
 	*peer = (struct peer){ .address = { address[0], address[1] }, .bytes = count, .known = true };
@@ -119,7 +122,8 @@ unsigned tags_for(const struct tags *tags, const uint8_t *frame, size_t bytes, u
 	uint64_t address[2];
 	if (!tags->peers || bytes < TAGS_AT + 2)
 		return 0;
-	if (find_address(address, load_be16(frame + TAGS_AT), frame + TAGS_AT + 2, bytes - TAGS_AT - 2, RECEIVER)) {
+	if (find_address(address, load_be16(frame + TAGS_AT), frame + TAGS_AT + 2, bytes - TAGS_AT - 2,
+		    RECEIVER)) {
 		const struct peer *peer = place_of(tags, address);
 		if (peer->known && !memcmp(peer->address, address, sizeof(address))) {
 			memcpy(to, peer->tags, sizeof(peer->tags));

@@ -26,12 +26,12 @@
 #include "tags.h"
 #include "tap.h"
 
-#define FRAMES_PER_ROUND 64	// taken from one TAP before the others get their turn
-#define QUEUE_FRAMES 4096	// the kernel may send that much while control is busy elsewhere
-#define FRAME_SLACK_BYTES 22	// Ethernet header and two tags: what a ring slot holds besides the MTU
-#define TABLE_FIRST 1000	// routing table of port 0
+#define FRAMES_PER_ROUND 64  // taken from one TAP before the others get their turn
+#define QUEUE_FRAMES 4096    // the kernel may send that much while control is busy elsewhere
+#define FRAME_SLACK_BYTES 22 // Ethernet header and two tags: what a ring slot holds besides the MTU
+#define TABLE_FIRST 1000     // routing table of port 0
 #define RULE_PRIORITY 1000
-#define METRIC_STEP 16		// between the routes of two ports
+#define METRIC_STEP 16 // between the routes of two ports
 
 struct tap_port {
 	struct tap *tap;
@@ -60,8 +60,9 @@ static void take_punted(void *ctx, const struct msg *msg, const uint8_t *frame)
 	}
 	const struct tap_port *port = &tap->port[msg->port];
 	unsigned tags = tags_learn(port->tags, frame, msg->bytes);
-	// A frame that never was on a wire (veth, virtio) has only the pseudo header's sum in its checksum field. Its sender
-	// vouches for it, and the kernel wants to be told; any other checksum is the kernel's to verify.
+	// A frame that never was on a wire (veth, virtio) has only the pseudo header's sum in its checksum
+	// field. Its sender vouches for it, and the kernel wants to be told; any other checksum is the
+	// kernel's to verify.
 	struct virtio_net_hdr head = { .gso_type = VIRTIO_NET_HDR_GSO_NONE };
 	struct partial partial;
 	if (partial_find(&partial, frame, msg->bytes)) {
@@ -72,7 +73,8 @@ static void take_punted(void *ctx, const struct msg *msg, const uint8_t *frame)
 	struct iovec parts[] = {
 		{ .iov_base = &head, .iov_len = sizeof(head) },
 		{ .iov_base = (void *)(uintptr_t)frame, .iov_len = TAGS_AT },
-		{ .iov_base = (void *)(uintptr_t)(frame + TAGS_AT + tags), .iov_len = msg->bytes - TAGS_AT - tags },
+		{ .iov_base = (void *)(uintptr_t)(frame + TAGS_AT + tags),
+			.iov_len = msg->bytes - TAGS_AT - tags },
 	};
 	if (writev(port->fd, parts, 3) < 0)
 		tap->counters.dropped_in++;
@@ -199,8 +201,8 @@ static void set_interface(const char *name)
 	for (unsigned i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
 		char path[96];
 		const char *mark = strchr(settings[i].path, '%');
-		snprintf(path, sizeof(path), "%.*s%s%s", (int)(mark - settings[i].path), settings[i].path, name,
-			mark + 2);
+		snprintf(path, sizeof(path), "%.*s%s%s", (int)(mark - settings[i].path), settings[i].path,
+			name, mark + 2);
 		set(path, settings[i].value);
 	}
 }
@@ -275,8 +277,9 @@ static uint8_t whole_length(int family)
 static bool add_address(int netlink, const struct tap_port *port, const struct ip_prefix *prefix)
 {
 	struct netlink_address address = address_of(prefix), host = address;
-	struct netlink_route link = { .ifindex = port->ifindex, .to = address, .table = TABLE_FIRST + port->index,
-		.metric = 1 };
+	struct netlink_route link = {
+		.ifindex = port->ifindex, .to = address, .table = TABLE_FIRST + port->index, .metric = 1
+	};
 	host.length = whole_length(prefix->family);
 
 	if (netlink_address_add(netlink, port->ifindex, &address))
@@ -297,7 +300,7 @@ static bool prefix_holds(const struct ip_prefix *prefix, const struct ip_endpoin
 {
 	unsigned whole = prefix->length / 8u, bits = prefix->length % 8u;
 	return prefix->family == address->family && !memcmp(prefix->bytes, address->bytes, whole) &&
-		!(bits && (prefix->bytes[whole] ^ address->bytes[whole]) & (0xff00u >> bits) & 0xff);
+	       !(bits && (prefix->bytes[whole] ^ address->bytes[whole]) & (0xff00u >> bits) & 0xff);
 }
 
 static bool is_neighbour(const struct port_config *port, const struct ip_endpoint *address)
@@ -315,9 +318,12 @@ static bool add_gateway(int netlink, const struct tap_port *port, const struct c
 {
 	const struct port_config *self = &config->ports[port->index];
 	const struct ip_endpoint *gateway = &self->gateways[i];
-	struct netlink_route route = { .ifindex = port->ifindex, .to.family = gateway->family,
-		.gateway = gateway->bytes, .gateway_is_on_link = !is_neighbour(self, gateway),
-		.table = TABLE_FIRST + port->index, .metric = 1 + i };
+	struct netlink_route route = { .ifindex = port->ifindex,
+		.to.family = gateway->family,
+		.gateway = gateway->bytes,
+		.gateway_is_on_link = !is_neighbour(self, gateway),
+		.table = TABLE_FIRST + port->index,
+		.metric = 1 + i };
 
 	if (!add_route(netlink, &route))
 		return failed(port->index, "gateway");
@@ -344,7 +350,8 @@ static bool make_port(struct tap_port *port, int netlink, const struct config *a
 	if (!open_device(port, name))
 		return false;
 	set_interface(name);
-	if (netlink_link_set(netlink, port->ifindex, mtu, QUEUE_FRAMES) || netlink_link_up(netlink, port->ifindex))
+	if (netlink_link_set(netlink, port->ifindex, mtu, QUEUE_FRAMES) ||
+		netlink_link_up(netlink, port->ifindex))
 		return failed(port->index, "starting the TAP");
 	for (unsigned i = 0; i < config->address_count; i++)
 		if (!add_address(netlink, port, &config->addresses[i]))
@@ -387,8 +394,8 @@ static bool make_namespace(struct tap *tap, const struct config *config)
 	return good;
 }
 
-enum status tap_new(struct tap **made, struct event_base *base, const struct config *config,
-	struct side_door *door)
+enum status tap_new(
+	struct tap **made, struct event_base *base, const struct config *config, struct side_door *door)
 {
 	struct tap *tap = calloc(1, sizeof(*tap));
 	if (!tap)

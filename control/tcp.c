@@ -19,19 +19,19 @@
 
 #include "tcp.h"
 
-#define LENGTH_BYTES 2		     // RFC 1035 4.2.2
-#define SEND_PARTS 16		     // pieces of output handed to the kernel at once
-#define COMPLAINT_MS 10000	     // between two log lines about clients
+#define LENGTH_BYTES 2	   // RFC 1035 4.2.2
+#define SEND_PARTS 16	   // pieces of output handed to the kernel at once
+#define COMPLAINT_MS 10000 // between two log lines about clients
 #define LISTENERS_MAX (2 * PORT_ADDRESSES_MAX)
-#define BACKLOG 4096		     // connections the kernel may hold for us
-#define FAST_OPEN_QUEUE 256	     // RFC 7413, RFC 7766 8
-#define ACCEPTS_PER_ROUND 64	     // before those who are in get their turn again
-#define ACCEPT_PAUSE_MS 100	     // when there is no descriptor or memory left
-#define READ_BYTES 16384	     // taken from one connection before the next one gets its turn
-#define HELD_STEP_BYTES 512	     // most questions are smaller: memory grows with what came, not what was announced
+#define BACKLOG 4096	     // connections the kernel may hold for us
+#define FAST_OPEN_QUEUE 256  // RFC 7413, RFC 7766 8
+#define ACCEPTS_PER_ROUND 64 // before those who are in get their turn again
+#define ACCEPT_PAUSE_MS 100  // when there is no descriptor or memory left
+#define READ_BYTES 16384     // taken from one connection before the next one gets its turn
+#define HELD_STEP_BYTES 512 // most questions are smaller: memory grows with what came, not what was announced
 #define OUTPUT_PAUSE_BYTES (64 << 10) // unsent answers that stop us from reading more questions
-#define OUTPUT_MAX_BYTES (4 << 20)   // unsent answers that end the connection
-#define SWEEP_MS 250		     // how late an idle connection may be closed
+#define OUTPUT_MAX_BYTES (4 << 20)    // unsent answers that end the connection
+#define SWEEP_MS 250		      // how late an idle connection may be closed
 
 // One address and how many connections it has.
 struct client {
@@ -50,15 +50,15 @@ struct connection {
 	struct client *client;
 	struct event *readable, *writable;
 	struct evbuffer *output;
-	int fd;		 // -1: closed, waits for the last answer only
-	unsigned asked;	 // questions being worked on
-	bool reading;	 // `readable` is pending
-	bool writing;	 // `writable` is pending
-	bool dirty;	 // on the list of those with new answers
-	bool in_turn;	 // being worked on further up the stack, which will send and tidy up
-	bool ended;	 // the client sends no more; it still gets its answers
-	bool nonsense;	 // what it sends cannot be read; it gets the answers owed so far
-	uint8_t *held;	 // octets that came and were not worked on, a malloc
+	int fd;		// -1: closed, waits for the last answer only
+	unsigned asked; // questions being worked on
+	bool reading;	// `readable` is pending
+	bool writing;	// `writable` is pending
+	bool dirty;	// on the list of those with new answers
+	bool in_turn;	// being worked on further up the stack, which will send and tidy up
+	bool ended;	// the client sends no more; it still gets its answers
+	bool nonsense;	// what it sends cannot be read; it gets the answers owed so far
+	uint8_t *held;	// octets that came and were not worked on, a malloc
 	size_t held_bytes, held_room;
 	uint64_t opened_ms, active_ms, queries;
 	struct asker asker;
@@ -106,8 +106,8 @@ static struct connection_list *list_of(struct connection *c)
 	return c->asked ? &c->server->busy : &c->server->idle;
 }
 
-// Starts the idle time anew. Whole questions, answers, and octets the client took count (RFC 7766 6.2.3): single
-// octets from it must not keep a connection for ever.
+// Starts the idle time anew. Whole questions, answers, and octets the client took count (RFC 7766 6.2.3):
+// single octets from it must not keep a connection for ever.
 static void renew(struct connection *c, int questions)
 {
 	TAILQ_REMOVE(list_of(c), c, entry);
@@ -159,7 +159,7 @@ static void close_connection(struct connection *c)
 static bool may_ask(const struct connection *c)
 {
 	return c->fd >= 0 && !c->nonsense && c->asked < c->server->max_pipelined &&
-		evbuffer_get_length(c->output) < OUTPUT_PAUSE_BYTES;
+	       evbuffer_get_length(c->output) < OUTPUT_PAUSE_BYTES;
 }
 
 static void take_answer(void *ctx, const uint8_t *wire, unsigned bytes);
@@ -182,7 +182,8 @@ static size_t ask_all(struct connection *c, const uint8_t *bytes, size_t count)
 		renew(c, +1);
 		c->queries++;
 		c->server->counters.queries++;
-		resolver_ask(c->server->resolver, &c->asker, bytes + at + LENGTH_BYTES, length, take_answer, c);
+		resolver_ask(
+			c->server->resolver, &c->asker, bytes + at + LENGTH_BYTES, length, take_answer, c);
 		at += LENGTH_BYTES + length;
 	}
 	return at;
@@ -537,11 +538,14 @@ static void on_newcomer(evutil_socket_t listener, short what, void *ctx)
 		int fd = accept4(listener, (struct sockaddr *)&from, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
 			admit(server, fd, &from);
+		} else if (errno == EMFILE && i == 0 && evict_idle(server)) {
+			continue; // its descriptor serves the newcomer
 		} else if (out_of_resources(errno)) {
-			if (!evict_idle(server)) {
+			// accept(2) wants a descriptor before it looks whether anybody waits: only the first
+			// one surely did.
+			if (i == 0)
 				pause_accepting(server);
-				return;
-			}
+			return;
 		} else if (errno == EAGAIN) {
 			return;
 		} // else that one was gone before we took it, accept(2)
@@ -711,5 +715,5 @@ void tcp_each(const struct tcp_server *server,
 	uint64_t now = now_ms();
 	for (unsigned i = 0; i < 2; i++)
 		TAILQ_FOREACH(c, lists[i], entry)
-			visit(ctx, (const struct sockaddr *)&c->asker.address, now - c->opened_ms, c->queries);
+	visit(ctx, (const struct sockaddr *)&c->asker.address, now - c->opened_ms, c->queries);
 }

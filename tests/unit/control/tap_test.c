@@ -136,8 +136,11 @@ static int open_room(void **state)
 	gateways[0] = endpoint("198.18.0.254");
 	gateways[1] = endpoint("2001:db8:53::fe");
 	for (unsigned i = 0; i < 2; i++)
-		room->ports[i] = (struct port_config){ .addresses = addresses[i], .address_count = 2,
-			.gateways = gateways, .gateway_count = 2, .mtu = 1500 };
+		room->ports[i] = (struct port_config){ .addresses = addresses[i],
+			.address_count = 2,
+			.gateways = gateways,
+			.gateway_count = 2,
+			.mtu = 1500 };
 	room->config = (struct config){ .ports = room->ports, .port_count = 2, .service_port = 53 };
 	assert_int_equal(tap_new(&room->tap, room->base, &room->config, &room->door), ST_OK);
 	room->listener4 = listen_inside(room->tap, AF_INET);
@@ -219,17 +222,17 @@ static unsigned transport_at(int family)
 static uint32_t pseudo_sum(const struct frame *f, int family, uint8_t protocol)
 {
 	return sum_of(f->at + source_at(family), 2 * address_bytes(family)) + protocol + f->bytes -
-		transport_at(family);
+	       transport_at(family);
 }
 
-static void put_ip(struct frame *f, const uint8_t *to_mac, const struct ip_prefix *from, const struct ip_prefix *to,
-	uint8_t protocol, unsigned payload)
+static void put_ip(struct frame *f, const uint8_t *to_mac, const struct ip_prefix *from,
+	const struct ip_prefix *to, uint8_t protocol, unsigned payload)
 {
 	put(f, to_mac, 6);
 	put(f, client_mac, 6);
 	if (from->family == AF_INET) {
-		uint8_t ip[20] = { 0x45, 0, (uint8_t)((20 + payload) >> 8), (uint8_t)(20 + payload), 0, 0, 0x40, 0, 64,
-			protocol };
+		uint8_t ip[20] = { 0x45, 0, (uint8_t)((20 + payload) >> 8), (uint8_t)(20 + payload), 0, 0,
+			0x40, 0, 64, protocol };
 		memcpy(ip + 12, from->bytes, 4);
 		memcpy(ip + 16, to->bytes, 4);
 		store_be16(ip + 10, (uint16_t)~folded(sum_of(ip, 20)));
@@ -251,8 +254,9 @@ static void put_sum(struct frame *f, int family, uint8_t protocol, unsigned fiel
 	uint32_t pseudo = pseudo_sum(f, family, protocol);
 	unsigned at = transport_at(family);
 	uint16_t whole = (uint16_t)~folded(pseudo + sum_of(f->at + at, f->bytes - at));
-	store_be16(f->at + at + field,
-		kind == PARTIAL ? folded(pseudo) : kind == WHOLE ? whole : (uint16_t)(whole + 1));
+	store_be16(f->at + at + field, kind == PARTIAL ? folded(pseudo)
+				       : kind == WHOLE ? whole
+						       : (uint16_t)(whole + 1));
 }
 
 static const uint8_t port0_mac[6] = { 2, 0xaa, 0, 0, 0, 1 };
@@ -261,7 +265,8 @@ static struct frame syn(const char *from, const char *to, uint16_t from_port, en
 {
 	struct frame f = { 0 };
 	struct ip_prefix source = prefix(from, 0), target = prefix(to, 0);
-	uint8_t tcp[20] = { (uint8_t)(from_port >> 8), (uint8_t)from_port, 0, 53, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 2, 0xff };
+	uint8_t tcp[20] = { (uint8_t)(from_port >> 8), (uint8_t)from_port, 0, 53, 0, 0, 0, 9, 0, 0, 0, 0,
+		0x50, 2, 0xff };
 	put_ip(&f, port0_mac, &source, &target, IPPROTO_TCP, sizeof(tcp));
 	put(&f, tcp, sizeof(tcp));
 	put_sum(&f, source.family, IPPROTO_TCP, 16, kind);
@@ -342,8 +347,8 @@ static const struct kept *next_sent(struct room *room, double within_seconds, un
 	return NULL;
 }
 
-// Forgets what was sent so far, and sends a SYN again when nothing comes back, as clients do: a new IPv6 address takes the
-// kernel a moment.
+// Forgets what was sent so far, and sends a SYN again when nothing comes back, as clients do: a new IPv6
+// address takes the kernel a moment.
 static const struct kept *answer_to(struct room *room, unsigned port, const struct frame *f)
 {
 	const struct kept *k = NULL;
@@ -367,7 +372,8 @@ static void assert_is_syn_ack(const struct kept *k, int family, unsigned port, c
 	assert_int_equal(k->frame[at + 13], 0x12); // SYN and ACK
 	struct frame f = { .bytes = k->bytes };
 	memcpy(f.at, k->frame, k->bytes);
-	assert_int_equal(folded(pseudo_sum(&f, family, IPPROTO_TCP) + sum_of(f.at + at, f.bytes - at)), 0xffff);
+	assert_int_equal(
+		folded(pseudo_sum(&f, family, IPPROTO_TCP) + sum_of(f.at + at, f.bytes - at)), 0xffff);
 	if (family == AF_INET)
 		assert_int_equal(folded(sum_of(f.at + 14, 20)), 0xffff);
 }
@@ -594,7 +600,8 @@ int main(void)
 		RULE(the_process_stays_in_its_own_namespace),
 	};
 	if (!may_make_namespaces()) {
-		puts("1..0 # SKIP needs root: a network namespace and /dev/net/tun"); // one plan, no tests: TAP's skip
+		puts("1..0 # SKIP needs root: a network namespace and /dev/net/tun"); // one plan, no tests:
+										      // TAP's skip
 		return 0;
 	}
 	int r = cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,8 +35,8 @@ struct waiting {
 };
 
 struct resolver {
-	bool later;		// keep the questions until answer_waiting()
-	unsigned answer_bytes;	// 0: the answer is as long as the question
+	bool later;	       // keep the questions until answer_waiting()
+	unsigned answer_bytes; // 0: the answer is as long as the question
 	bool silent;
 	unsigned asked;
 	unsigned waiting_count;
@@ -83,6 +83,7 @@ struct room {
 	struct resolver *resolver;
 	struct tcp_server *server;
 	struct sockaddr_in at;
+	struct rlimit files; // as they were
 };
 
 static int listener(struct sockaddr_in *at)
@@ -99,12 +100,16 @@ static int listener(struct sockaddr_in *at)
 static int open_room(void **state)
 {
 	struct room *room = calloc(1, sizeof(*room));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &room->files), 0);
 	room->base = event_base_new();
 	room->resolver = calloc(1, sizeof(*room->resolver));
-	room->config = (struct config){ .tcp_max_clients = 100, .tcp_max_per_client = 100, .tcp_idle_ms = 5000,
+	room->config = (struct config){ .tcp_max_clients = 100,
+		.tcp_max_per_client = 100,
+		.tcp_idle_ms = 5000,
 		.tcp_max_pipelined = 16 };
 	int fd = listener(&room->at);
-	assert_int_equal(tcp_server_new_on(&room->server, room->base, &room->config, &fd, 1, room->resolver), ST_OK);
+	assert_int_equal(
+		tcp_server_new_on(&room->server, room->base, &room->config, &fd, 1, room->resolver), ST_OK);
 	*state = room;
 	return 0;
 }
@@ -112,6 +117,7 @@ static int open_room(void **state)
 static int close_room(void **state)
 {
 	struct room *room = *state;
+	setrlimit(RLIMIT_NOFILE, &room->files);
 	while (room->resolver->waiting_count)
 		answer_waiting(room->resolver, 0);
 	tcp_server_free(room->server);
@@ -129,10 +135,10 @@ static double seconds(void)
 }
 
 // Turns the loop until the condition holds; fails after ten seconds.
-#define UNTIL(condition)                                                                  \
-	for (double end_ = seconds() + 10; !(condition);) {                               \
-		assert_true(seconds() < end_);                                            \
-		event_base_loop(room->base, EVLOOP_NONBLOCK);                             \
+#define UNTIL(condition)                                                                                     \
+	for (double end_ = seconds() + 10; !(condition);) {                                                  \
+		assert_true(seconds() < end_);                                                               \
+		event_base_loop(room->base, EVLOOP_NONBLOCK);                                                \
 	}
 
 static void settle(struct room *room)
@@ -582,24 +588,86 @@ static void answers_may_come_after_the_server_is_gone(void **state)
 	assert_int_equal(wait_for_end(room, fd), 0);
 }
 
+static void allow_no_more_files(const struct room *room)
+{
+	struct rlimit none = room->files;
+	int lowest_free = dup(0);
+	assert_true(lowest_free >= 0);
+	close(lowest_free);
+	none.rlim_cur = (rlim_t)lowest_free;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
 static void without_descriptors_accepting_waits_and_goes_on_later(void **state)
 {
 	struct room *room = *state;
-	struct rlimit before, none;
 	int waiting = client(room);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	int lowest_free = dup(0);
-	close(lowest_free);
-	none = before;
-	none.rlim_cur = (rlim_t)lowest_free;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	allow_no_more_files(room);
 	UNTIL(counters(room)->accept_paused == 1);
 	settle(room);
 	assert_int_equal(counters(room)->accept_paused, 1); // it does not spin
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &room->files), 0);
 	ask(waiting, 9);
 	assert_int_equal(answer(room, waiting), 9);
 	close(waiting);
+}
+
+static void without_descriptors_the_longest_idle_makes_room(void **state)
+{
+	struct room *room = *state;
+	int idle = client(room);
+	UNTIL(counters(room)->open == 1);
+	int newcomer = client(room);
+	allow_no_more_files(room);
+	ask(newcomer, 9);
+	assert_int_equal(answer(room, newcomer), 9);
+	assert_int_equal(wait_for_end(room, idle), 0);
+	assert_int_equal(counters(room)->evicted, 1);
+	assert_int_equal(counters(room)->accept_paused, 0);
+	close(newcomer);
+}
+
+// However the stream is cut, whenever the answers come, and whatever the size: each question is answered
+// once.
+static void any_cutting_of_the_stream_gives_the_same_answers(void **state)
+{
+	struct room *room = *state;
+	enum { QUESTIONS = 300 };
+	static uint8_t stream[QUESTIONS * 1500];
+	bool seen[QUESTIONS] = { false };
+	uint32_t random = 12345;
+	size_t bytes = 0, sent = 0;
+	unsigned answered = 0;
+
+	for (uint16_t id = 0; id < QUESTIONS; id++) {
+		unsigned length = 12 + (random = random * 1664525 + 1013904223) % (id % 10 ? 50 : 1400);
+		memset(stream + bytes, 0, 2 + length);
+		store_be16(stream + bytes, (uint16_t)length);
+		store_be16(stream + bytes + 2, id);
+		bytes += 2 + length;
+	}
+	int fd = client(room);
+	room->resolver->later = true;
+	for (double end = seconds() + 20; answered < QUESTIONS;) {
+		assert_true(seconds() < end);
+		size_t piece = 1 + ((random = random * 1664525 + 1013904223) >> 8) % 700;
+		if (piece > bytes - sent)
+			piece = bytes - sent;
+		ssize_t took = send(fd, stream + sent, piece, 0);
+		sent += took > 0 ? (size_t)took : 0;
+		event_base_loop(room->base, EVLOOP_NONBLOCK);
+		for (unsigned i = (random >> 8) % 20; i && room->resolver->waiting_count; i--)
+			answer_waiting(room->resolver, (random >> 4) % room->resolver->waiting_count);
+		while (counters(room)->answers > answered) {
+			uint16_t id = answer(room, fd);
+			assert_in_range(id, 0, QUESTIONS - 1);
+			assert_false(seen[id]);
+			seen[id] = true;
+			answered++;
+		}
+	}
+	assert_int_equal(counters(room)->queries, QUESTIONS);
+	close(fd);
 }
 
 static void count_one(void *ctx, const struct sockaddr *peer, uint64_t age_ms, uint64_t queries)
@@ -655,6 +723,8 @@ int main(void)
 		RULE(a_reset_while_questions_are_worked_on_harms_nobody),
 		RULE(answers_may_come_after_the_server_is_gone),
 		RULE(without_descriptors_accepting_waits_and_goes_on_later),
+		RULE(without_descriptors_the_longest_idle_makes_room),
+		RULE(any_cutting_of_the_stream_gives_the_same_answers),
 		RULE(every_open_connection_can_be_listed),
 	};
 	int r = cmocka_run_group_tests(tests, NULL, NULL);
