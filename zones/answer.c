@@ -5,9 +5,12 @@
 #include <pollux/bytes.h>
 #include <pollux/rrtype.h>
 
+#include "denial.h"
+
 #define POINTER 0xc000u
 #define POINTER_MAX 0x3fffu
 #define ADDITIONALS_MAX 64 // names whose addresses are added for one RRset
+#define DENIALS_MAX 8	   // NSEC or NSEC3 RRsets of one answer, over all zones a chain of aliases passes
 
 enum section { ANSWER, AUTHORITY, ADDITIONAL, SECTIONS };
 
@@ -16,6 +19,13 @@ struct written {
 	const struct image *image;
 	const struct rrset *rrset;
 	unsigned at;
+};
+
+// A proof that goes behind everything else in the authority section.
+struct denial {
+	const struct image *image;
+	uint32_t node_ref;
+	unsigned apex_at;
 };
 
 // The message in the making.
@@ -31,6 +41,8 @@ struct draft {
 	bool over_udp;
 	struct written written[CHAIN_MAX_STEPS];
 	unsigned written_count;
+	struct denial denial[DENIALS_MAX];
+	unsigned denial_count;
 };
 
 // Where the search stands: a name, where it stands in the message, the zone it is in.
@@ -89,7 +101,7 @@ static void begin(struct draft *d, const struct policy *policy, const struct que
 	d->count[ANSWER] = d->count[AUTHORITY] = d->count[ADDITIONAL] = 0;
 	d->flags = 0;
 	d->rcode = RCODE_NOERROR;
-	d->written_count = 0;
+	d->written_count = d->denial_count = 0;
 	d->at = DNS_HEADER_BYTES + query->question_bytes;
 	d->limit = (limit < reply->room ? limit : reply->room) - (query->edns ? OPT_BYTES : 0);
 	// RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet.
@@ -113,61 +125,69 @@ static void point_owners(uint8_t *records, unsigned count, unsigned owner_at)
 		store_be16(records, (uint16_t)(POINTER | owner_at));
 }
 
-// Pointers get their place in this message. False: one of them would point behind the reach of a pointer.
-static bool fix_pointers(const struct image *image, const struct rrset *rrset, uint8_t *data, unsigned apex_at,
-	unsigned data_at)
+// Where the things stand that a ready RRset points to.
+struct places {
+	unsigned owner_at, apex_at, data_at;
+};
+
+static unsigned place_of(const struct places *places, unsigned target)
+{
+	if (target == POINTS_TO_APEX)
+		return places->apex_at;
+	return target == POINTS_TO_OWNER ? places->owner_at : places->data_at + target;
+}
+
+// Pointers get their place in this message. False: one of them would point beyond the reach of a pointer.
+static bool fix_pointers(const struct image *image, const struct rrset *rrset, uint8_t *data,
+	const struct places *places)
 {
 	const uint32_t *fixup = image_at(image, rrset->fixups_ref);
 	for (unsigned i = 0; i < rrset->fixup_count; i++) {
-		uint8_t *pointer = data + (fixup[i] >> 1);
-		unsigned to = (load_be16(pointer) & POINTER_MAX) + (fixup[i] & FIXUP_SELF ? data_at : apex_at);
+		unsigned to = place_of(places, load_be16(data + fixup[i]) & POINTER_MAX);
 		if (to > POINTER_MAX)
 			return false;
-		store_be16(pointer, (uint16_t)(POINTER | to));
+		store_be16(data + fixup[i], (uint16_t)(POINTER | to));
 	}
 	return true;
 }
 
-// The name at `at` of an RRset's data, its own pointers followed. Returns its length.
-static unsigned expand_name(const struct image *image, const uint8_t *data, unsigned at, uint8_t *to)
+// The name at `at` of an RRset's data, without pointers into the data itself.
+static void put_name(struct writer *w, const uint8_t *data, unsigned at, const struct places *places)
 {
-	unsigned bytes = 0;
-	while (data[at]) {
+	for (;;) {
 		if (data[at] < 0xc0) {
-			memcpy(to + bytes, data + at, data[at] + 1u);
-			bytes += data[at] + 1u;
+			write_bytes(w, data + at, data[at] + 1u);
+			if (!data[at])
+				return;
 			at += data[at] + 1u;
 			continue;
 		}
 		unsigned target = load_be16(data + at) & POINTER_MAX;
-		if (target == 0) { // an RRset starts with a record's head, so 0 is the apex
-			memcpy(to + bytes, image->apex, image->apex_bytes);
-			return bytes + image->apex_bytes;
+		if (target <= POINTS_TO_OWNER) { // both are near the front: always in reach
+			write_be16(w, (uint16_t)(POINTER | place_of(places, target)));
+			return;
 		}
 		at = target;
 	}
-	to[bytes] = 0;
-	return bytes + 1;
 }
 
-// The rare long way, for RRsets that lie so far back in a TCP message that pointers no longer reach: names
-// in full. False: no room.
-static bool put_expanded(struct draft *d, const struct image *image, const struct rrset *rrset, unsigned owner_at)
+// The rare long way, for RRsets that lie so far back in a TCP message that pointers into them do not reach:
+// these names are written in full. False: no room.
+static bool put_expanded(struct draft *d, const struct image *image, const struct rrset *rrset,
+	const struct places *places)
 {
 	const uint8_t *data = image_at(image, rrset->data_ref);
 	const uint32_t *fixup = image_at(image, rrset->fixups_ref);
 	const uint32_t *fixup_end = fixup + rrset->fixup_count;
-	uint8_t *start = d->reply->wire + d->at;
-	struct writer w = writer_of(start, d->limit - d->at);
+	struct writer w = writer_of(d->reply->wire + d->at, d->limit - d->at);
 	for (unsigned at = 0; at < rrset->bytes;) {
 		unsigned end = at + 12 + load_be16(data + at + 10);
 		uint8_t *record = w.at;
-		write_be16(&w, (uint16_t)(POINTER | owner_at));
-		for (at += 2; fixup < fixup_end && *fixup >> 1 < end; fixup++) {
-			uint8_t name[NAME_MAX_BYTES];
-			write_bytes(&w, data + at, (*fixup >> 1) - at);
-			write_bytes(&w, name, expand_name(image, data, *fixup >> 1, name));
-			at = (*fixup >> 1) + 2;
+		write_be16(&w, (uint16_t)(POINTER | places->owner_at));
+		for (at += 2; fixup < fixup_end && *fixup < end; fixup++) {
+			write_bytes(&w, data + at, *fixup - at);
+			put_name(&w, data, *fixup, places);
+			at = *fixup + 2;
 		}
 		write_bytes(&w, data + at, end - at);
 		at = end;
@@ -176,6 +196,23 @@ static bool put_expanded(struct draft *d, const struct image *image, const struc
 		store_be16(record + 10, (uint16_t)(w.at - record - 12));
 	}
 	d->at += (uint32_t)writer_bytes(&w);
+	return true;
+}
+
+static bool put_far(struct draft *d, const struct image *image, const struct rrset *rrset, const struct places *places,
+	enum section section)
+{
+	uint32_t sig_bytes = d->query->dnssec_ok ? rrset->sig_bytes : 0, before = d->at;
+	unsigned sig_count = sig_bytes ? rrset->sig_count : 0u;
+	if (!put_expanded(d, image, rrset, places) || sig_bytes > d->limit - d->at) {
+		d->at = before;
+		return false;
+	}
+	uint8_t *signatures = d->reply->wire + d->at;
+	memcpy(signatures, (const uint8_t *)image_at(image, rrset->data_ref) + rrset->bytes, sig_bytes);
+	point_owners(signatures, sig_count, places->owner_at);
+	d->at += sig_bytes;
+	d->count[section] = (uint16_t)(d->count[section] + rrset->count + sig_count);
 	return true;
 }
 
@@ -193,20 +230,9 @@ static bool put_rrset(struct draft *d, const struct step *step, const struct rrs
 	memcpy(data, ready, bytes);
 	if (owner_at != DNS_HEADER_BYTES)
 		point_owners(data, count, owner_at);
-	if (rrset->fixup_count && !fix_pointers(step->zone, rrset, data, step->apex_at, d->at)) {
-		uint32_t before = d->at;
-		if (!put_expanded(d, step->zone, rrset, owner_at))
-			return false;
-		if (sig_bytes > d->limit - d->at) {
-			d->at = before;
-			return false;
-		}
-		memcpy(d->reply->wire + d->at, ready + rrset->bytes, sig_bytes);
-		point_owners(d->reply->wire + d->at, sig_bytes ? rrset->sig_count : 0u, owner_at);
-		d->at += sig_bytes;
-		d->count[section] = (uint16_t)(d->count[section] + count);
-		return true;
-	}
+	struct places places = { owner_at, step->apex_at, d->at };
+	if (rrset->fixup_count && !fix_pointers(step->zone, rrset, data, &places))
+		return put_far(d, step->zone, rrset, &places, section);
 	if (rrset->additional_count && d->written_count < CHAIN_MAX_STEPS)
 		d->written[d->written_count++] = (struct written){ step->zone, rrset, d->at };
 	d->at += bytes;
@@ -286,24 +312,82 @@ static void put_negative(struct draft *d, const struct step *step)
 	put_required(d, step, image_at(step->zone, step->zone->negative_ref), step->apex_at, AUTHORITY);
 }
 
-// RFC 1034 4.3.2 3b; RFC 4035 3.1.4: DS, or the NSEC that denies it.
-static void put_referral(struct draft *d, const struct step *step, const struct node *cut)
+typedef void prove(struct proofs *, const struct image *, const struct folded_name *, const struct image_hit *);
+
+// Remembers what a validator will want to see; it is written last, when the answer section is complete.
+static void deny(struct draft *d, const struct step *step, prove *proof, const struct image_hit *hit)
 {
-	unsigned cut_at = suffix_at(step, d->reply->wire, cut->labels);
-	if (d->count[ANSWER] == 0)
-		d->flags &= (uint16_t)~FLAG_AA;
-	put_required(d, step, node_rrset(step->zone, cut, TYPE_NS), cut_at, AUTHORITY);
 	if (!d->query->dnssec_ok || !step->zone->is_signed)
 		return;
-	const struct rrset *ds = node_rrset(step->zone, cut, TYPE_DS);
-	put_required(d, step, ds ? ds : node_rrset(step->zone, cut, TYPE_NSEC), cut_at, AUTHORITY);
+	struct proofs proofs = { 0 };
+	proof(&proofs, step->zone, step->name, hit);
+	for (unsigned i = 0; i < proofs.count; i++) {
+		unsigned k = 0;
+		while (k < d->denial_count && (d->denial[k].image != step->zone || d->denial[k].node_ref != proofs.node_ref[i]))
+			k++;
+		if (k < DENIALS_MAX && k == d->denial_count)
+			d->denial[d->denial_count++] = (struct denial){ step->zone, proofs.node_ref[i], step->apex_at };
+	}
+}
+
+// An NSEC or NSEC3 RRset: its owner is a name that stands nowhere else in the message.
+static bool put_denial(struct draft *d, const struct denial *denial)
+{
+	const struct node *node = image_at(denial->image, denial->node_ref);
+	const struct rrset *rrset = node_rrset(denial->image, node, TYPE_NSEC);
+	if (!rrset)
+		rrset = node_rrset(denial->image, node, TYPE_NSEC3);
+	if (!rrset)
+		return true;
+	const uint8_t *ready = image_at(denial->image, rrset->data_ref);
+	unsigned own = node->name_bytes - denial->image->apex_bytes; // octets before the apex
+	struct writer w = writer_of(d->reply->wire + d->at, d->limit - d->at);
+	unsigned count = rrset->count + rrset->sig_count;
+	for (unsigned i = 0; i < count; i++) {
+		unsigned bytes = 12u + load_be16(ready + 10);
+		if (i && d->at <= POINTER_MAX) {
+			write_be16(&w, (uint16_t)(POINTER | d->at));
+		} else {
+			write_bytes(&w, node->name, own);
+			write_be16(&w, (uint16_t)(POINTER | denial->apex_at));
+		}
+		write_bytes(&w, ready + 2, bytes - 2);
+		ready += bytes;
+	}
+	if (w.failed)
+		return false;
+	d->at += (uint32_t)writer_bytes(&w);
+	d->count[AUTHORITY] = (uint16_t)(d->count[AUTHORITY] + count);
+	return true;
+}
+
+static void put_denials(struct draft *d)
+{
+	for (unsigned i = 0; i < d->denial_count && !(d->flags & FLAG_TC); i++) {
+		if (!put_denial(d, &d->denial[i]))
+			d->flags |= FLAG_TC;
+	}
+}
+
+// RFC 1034 4.3.2 3b; RFC 4035 3.1.4: DS, or the NSEC that denies it.
+static void put_referral(struct draft *d, const struct step *step, const struct image_hit *hit)
+{
+	unsigned cut_at = suffix_at(step, d->reply->wire, hit->node->labels);
+	if (d->count[ANSWER] == 0)
+		d->flags &= (uint16_t)~FLAG_AA;
+	put_required(d, step, node_rrset(step->zone, hit->node, TYPE_NS), cut_at, AUTHORITY);
+	if (!d->query->dnssec_ok || !step->zone->is_signed)
+		return;
+	const struct rrset *ds = node_rrset(step->zone, hit->node, TYPE_DS);
+	put_required(d, step, ds, cut_at, AUTHORITY);
+	if (!ds)
+		deny(d, step, prove_no_ds, hit);
 }
 
 static void put_no_data(struct draft *d, const struct step *step, const struct image_hit *hit)
 {
 	put_negative(d, step);
-	if (d->query->dnssec_ok && hit->match == IMAGE_EXACT) // RFC 4035 3.1.3.1
-		put_required(d, step, node_rrset(step->zone, hit->node, TYPE_NSEC), step->name_at, AUTHORITY);
+	deny(d, step, prove_no_type, hit);
 }
 
 // RFC 8482: over UDP one RRset is enough of an answer to ANY.
@@ -429,7 +513,7 @@ static enum outcome answer_step(struct draft *d, const struct step *step, const 
 		// RFC 4035 3.1.4.1: the DS of a cut is the parent's own data.
 		if (d->query->type == TYPE_DS && hit->node->labels == step->name->labels)
 			return put_node(d, step, hit, target_at);
-		put_referral(d, step, hit->node);
+		put_referral(d, step, hit);
 		return DONE;
 	case IMAGE_DNAME: {
 		const struct rrset *dname = node_rrset(step->zone, hit->node, TYPE_DNAME);
@@ -439,14 +523,21 @@ static enum outcome answer_step(struct draft *d, const struct step *step, const 
 		*target_at = put_synthesised(d, step, hit->node, dname, *target_at);
 		return *target_at ? FOLLOW : DONE;
 	}
+	case IMAGE_WILDCARD: {
+		uint16_t before = d->count[ANSWER];
+		enum outcome outcome = put_node(d, step, hit, target_at);
+		if (d->count[ANSWER] > before)
+			deny(d, step, prove_no_closer_name, hit);
+		return outcome;
+	}
 	case IMAGE_EXACT:
-	case IMAGE_WILDCARD:
 		return put_node(d, step, hit, target_at);
 	case IMAGE_NO_NAME:
 		break;
 	}
 	d->rcode = RCODE_NXDOMAIN;
 	put_negative(d, step);
+	deny(d, step, prove_no_name, hit);
 	return DONE;
 }
 
@@ -502,11 +593,14 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 		const struct image *parent = catalog_find_above(catalog, &query->name, query->name.labels - 1u);
 		zone = parent ? parent : zone;
 	}
-	struct draft d = { .catalog = catalog, .over_udp = transport == OVER_UDP };
+	struct draft d;
+	d.catalog = catalog;
+	d.over_udp = transport == OVER_UDP;
 	begin(&d, policy, query, answer_limit(policy, query, transport), reply);
 	d.flags = FLAG_AA;
 	struct step step = { .name = &query->name, .zone = zone, .name_at = DNS_HEADER_BYTES };
 	bool ended = walk(&d, step);
+	put_denials(&d);
 	if (!(d.flags & FLAG_TC))
 		put_additionals(&d);
 	finish(&d);

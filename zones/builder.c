@@ -66,6 +66,7 @@ static uint32_t add_name(struct zone_builder *builder, const struct folded_name 
 	builder->names[index] = (struct draft_name){
 		.name = copy, .bytes = (uint8_t)bytes, .labels = (uint8_t)depth, .hash = name->hash[depth], .parent = parent,
 	};
+	builder->names[parent].has_child = index != 0;
 	if (copy[0] == 1 && copy[1] == '*' && index)
 		builder->names[parent].wildcard = index;
 	uint32_t at = (uint32_t)name->hash[depth] & builder->table_mask;
@@ -120,6 +121,8 @@ void zone_builder_free(struct zone_builder *builder)
 		free(builder->files[i]);
 	free(builder->files);
 	free(builder->table);
+	free(builder->nsec.link);
+	free(builder->nsec3.link);
 	free(builder->names);
 	arena_free(builder->arena);
 	free(builder);

@@ -34,7 +34,23 @@ struct draft_name {
 	uint8_t bytes, labels;
 	uint8_t flags;	   // enum node_flags
 	bool occluded;	   // below a cut or a DNAME
+	bool has_child;
+	bool hashed;	   // holds nothing but NSEC3: not a name that can be asked for
 	bool is_glue;	   // some NS RRset needs its addresses
+};
+
+// The links of an NSEC or NSEC3 chain in order.
+struct draft_link {
+	uint8_t place[20]; // NSEC3: the hash; NSEC: eight octets of canonical order
+	uint32_t name;	   // index
+};
+struct draft_chain {
+	struct draft_link *link;
+	uint32_t count, room;
+	uint16_t skip;	     // NSEC: octets of order that all names but the apex share
+	uint16_t iterations; // NSEC3
+	uint8_t salt_bytes;
+	const uint8_t *salt;
 };
 
 struct zone_builder {
@@ -49,6 +65,7 @@ struct zone_builder {
 	char **files;
 	unsigned file_count;
 	uint64_t record_count;
+	struct draft_chain nsec, nsec3; // at most one of them has links
 	uint64_t upper_bytes; // no image of this zone is larger
 };
 
@@ -71,6 +88,9 @@ static inline uint16_t draft_rrset_type(const struct draft_record *record)
 	return record->type == 46 && record->rdata_bytes >= 2 ?
 		(uint16_t)(record->rdata[0] << 8 | record->rdata[1]) : record->type;
 }
+
+// Orders and judges the chains of a signed zone; part of zone_builder_check().
+enum status builder_make_chains(struct zone_builder *);
 
 // Offset in the RDATA of the name whose addresses belong in the additional section (RFC 1035 3.3,
 // RFC 2782, RFC 9460 4.1), or -1.

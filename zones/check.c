@@ -247,6 +247,8 @@ enum status zone_builder_check(struct zone_builder *b)
 		if (!b->names[i].occluded)
 			find_glue(b, &b->names[i]);
 	}
+	if (builder_make_chains(b) != ST_OK)
+		return ST_NO_MEMORY;
 	bool failed = b->report->errors > before;
 	if (b->report == &silent)
 		b->report = NULL;

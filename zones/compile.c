@@ -8,6 +8,7 @@
 #include <pollux/rrtype.h>
 
 #include "builder.h"
+#include "denial.h"
 
 #define NOT_FOUND UINT32_MAX
 #define SLOTS_PER_BUCKET 5		// of 8: few names then lie one bucket further
@@ -60,19 +61,28 @@ static bool target_like(const struct targets *targets, const uint8_t *name, uint
 	return false;
 }
 
-// A name in compressible RDATA: labels, then a pointer to the apex in the question or to an earlier name
-// of this RRset.
-static void put_name(struct press *p, const uint8_t *start, const uint8_t *name, struct targets *targets,
-	struct rrset *rrset)
+static bool may_point_to_owner(const struct draft_name *owner)
+{
+	return !(owner->name[0] == 1 && owner->name[1] == '*');
+}
+
+// A name in compressible RDATA: labels, then a pointer to the owner, to the apex, or to an earlier name of this
+// RRset.
+static void put_name(struct press *p, const uint8_t *start, const struct draft_name *owner, const uint8_t *name,
+	struct targets *targets, struct rrset *rrset)
 {
 	uint32_t *fixup = (uint32_t *)image_at(p->image, rrset->fixups_ref);
 	const struct draft_name *apex = &p->b->names[0];
 	for (;; name += *name + 1u) {
-		uint32_t at = (uint32_t)(p->at - start), target;
-		bool is_apex = *name && name_equal(name, apex->name);
-		if (*name && (is_apex || target_like(targets, name, &target))) {
-			store_be16(p->at, (uint16_t)(is_apex ? POINTER : POINTER | target));
-			fixup[rrset->fixup_count++] = at << 1 | (is_apex ? FIXUP_APEX : FIXUP_SELF);
+		uint32_t at = (uint32_t)(p->at - start), target = POINTS_TO_APEX;
+		bool found = *name && name_equal(name, apex->name);
+		if (*name && !found && may_point_to_owner(owner) && name_equal(name, owner->name)) {
+			found = true;
+			target = POINTS_TO_OWNER;
+		}
+		if (found || (*name && target_like(targets, name, &target))) {
+			store_be16(p->at, (uint16_t)(POINTER | target));
+			fixup[rrset->fixup_count++] = at;
 			p->at += 2;
 			return;
 		}
@@ -90,6 +100,7 @@ static void put_name(struct press *p, const uint8_t *start, const uint8_t *name,
 struct rdata_press {
 	struct press *p;
 	const uint8_t *start; // of the RRset's data
+	const struct draft_name *owner;
 	const struct draft_record *record;
 	unsigned done; // octets of RDATA written so far
 	struct targets *targets;
@@ -104,13 +115,13 @@ static void put_rdata_name(void *ctx, unsigned at, bool compressible)
 	memcpy(r->p->at, r->record->rdata + r->done, at - r->done);
 	r->p->at += at - r->done;
 	const uint8_t *name = r->record->rdata + at;
-	put_name(r->p, r->start, name, r->targets, r->rrset);
+	put_name(r->p, r->start, r->owner, name, r->targets, r->rrset);
 	r->done = at + name_length(name, NAME_MAX_BYTES);
 }
 
 // c0 0c, type, class IN, TTL, RDLENGTH, RDATA.
-static void put_record(struct press *p, const uint8_t *start, const struct draft_record *record, uint32_t ttl,
-	struct targets *targets, struct rrset *rrset)
+static void put_record(struct press *p, const uint8_t *start, const struct draft_name *owner,
+	const struct draft_record *record, uint32_t ttl, struct targets *targets, struct rrset *rrset)
 {
 	store_be16(p->at, POINTER | DNS_HEADER_BYTES);
 	store_be16(p->at + 2, record->type);
@@ -118,7 +129,7 @@ static void put_record(struct press *p, const uint8_t *start, const struct draft
 	store_be32(p->at + 6, ttl);
 	uint8_t *length_at = p->at + 10;
 	p->at += 12;
-	struct rdata_press r = { p, start, record, 0, targets, rrset };
+	struct rdata_press r = { p, start, owner, record, 0, targets, rrset };
 	rdata_names(record->type, record->rdata, record->rdata_bytes, put_rdata_name, &r);
 	memcpy(p->at, record->rdata + r.done, record->rdata_bytes - r.done);
 	p->at += record->rdata_bytes - r.done;
@@ -208,7 +219,7 @@ static void put_rrset(struct press *p, struct rrset *rrset, const struct draft_n
 	for (const struct draft_record *r = owner->first; r; r = r->next) {
 		if (r->ignored || r->type != type)
 			continue;
-		put_record(p, start, r, ttl ? *ttl : r->ttl, &targets, rrset);
+		put_record(p, start, owner, r, ttl ? *ttl : r->ttl, &targets, rrset);
 		rrset->count++;
 	}
 	rrset->bytes = (uint32_t)(p->at - start);
@@ -217,20 +228,33 @@ static void put_rrset(struct press *p, struct rrset *rrset, const struct draft_n
 	for (const struct draft_record *r = owner->first; r; r = r->next) {
 		if (r->ignored || r->type != TYPE_RRSIG || draft_rrset_type(r) != type)
 			continue;
-		put_record(p, start, r, ttl ? *ttl : r->ttl, &targets, rrset);
+		put_record(p, start, owner, r, ttl ? *ttl : r->ttl, &targets, rrset);
 		rrset->sig_count++;
 	}
 	rrset->sig_bytes = (uint32_t)(p->at - signatures);
 	put_additionals(p, rrset, owner, start);
 }
 
+// What of a name goes into a node: what can be asked for, its addresses as glue, or its NSEC3.
+enum kind { PLAIN, GLUE, HASHED };
+
+static bool is_of_kind(const struct draft_record *r, const struct draft_name *name, enum kind kind)
+{
+	if (r->ignored || r->type == TYPE_RRSIG)
+		return false;
+	if (kind == GLUE)
+		return draft_is_address(r->type);
+	if (kind == HASHED)
+		return r->type == TYPE_NSEC3;
+	return r->type != TYPE_NSEC3 && !(draft_is_address(r->type) && (name->flags & NODE_CUT));
+}
+
 // The RRset types of a name in rising order.
-static unsigned types_of(const struct draft_name *name, bool as_glue, uint16_t types[DRAFT_TYPES_MAX])
+static unsigned types_of(const struct draft_name *name, enum kind kind, uint16_t types[DRAFT_TYPES_MAX])
 {
 	unsigned count = 0;
 	for (const struct draft_record *r = name->first; r; r = r->next) {
-		bool hidden_address = draft_is_address(r->type) && (name->flags & NODE_CUT);
-		if (r->ignored || r->type == TYPE_RRSIG || (as_glue ? !draft_is_address(r->type) : hidden_address))
+		if (!is_of_kind(r, name, kind))
 			continue;
 		unsigned at = 0;
 		while (at < count && types[at] < r->type)
@@ -244,18 +268,27 @@ static unsigned types_of(const struct draft_name *name, bool as_glue, uint16_t t
 	return count;
 }
 
-static uint32_t put_node(struct press *p, const struct draft_name *name, bool as_glue)
+static bool has_chain(const struct zone_builder *b)
+{
+	return b->nsec.count || b->nsec3.count;
+}
+
+static uint32_t put_node(struct press *p, const struct draft_name *name, enum kind kind)
 {
 	uint16_t types[DRAFT_TYPES_MAX];
 	align(p, 8);
 	struct node *node = (struct node *)p->at;
 	node->name_bytes = name->bytes;
 	node->labels = name->labels;
-	node->flags = as_glue ? 0 : name->flags;
-	node->rrset_count = (uint16_t)types_of(name, as_glue, types);
+	node->flags = kind == PLAIN ? name->flags : 0;
+	node->rrset_count = (uint16_t)types_of(name, kind, types);
 	memcpy(node->name, name->name, name->bytes);
 	p->at += sizeof(*node) + name->bytes;
 	align(p, 8);
+	if (kind == PLAIN && has_chain(p->b)) {
+		node->flags |= NODE_PROOF;
+		p->at += sizeof(struct proof);
+	}
 	struct rrset *rrset = (struct rrset *)p->at;
 	node->rrsets_ref = ref_of(p, rrset);
 	p->at += node->rrset_count * sizeof(*rrset);
@@ -298,22 +331,105 @@ static void put_nodes(struct press *p)
 	for (uint32_t i = 0; i < p->b->name_count; i++) {
 		struct draft_name *name = &p->b->names[i];
 		if (name->is_glue)
-			name->glue_ref = put_node(p, name, true);
-		if (name->occluded)
+			name->glue_ref = put_node(p, name, GLUE);
+		if (name->occluded || name->hashed)
 			continue;
-		name->node_ref = put_node(p, name, false);
+		name->node_ref = put_node(p, name, PLAIN);
 		put_in_bucket(image, name->hash, name->node_ref);
 		image->depths |= UINT64_C(1) << (name->labels < 63 ? name->labels : 63);
 	}
 	for (uint32_t i = 0; i < p->b->name_count; i++) {
 		struct draft_name *name = &p->b->names[i];
-		if (name->occluded)
+		if (name->occluded || name->hashed)
 			continue;
 		settle_additionals(p, name->node_ref);
-		if (name->wildcard && !p->b->names[name->wildcard].occluded)
-			((struct node *)image_at(image, name->node_ref))->wildcard_ref =
-				p->b->names[name->wildcard].node_ref;
+		// 0 when the wildcard is occluded
+		struct node *node = (struct node *)image_at(image, name->node_ref);
+		node->wildcard_ref = name->wildcard ? p->b->names[name->wildcard].node_ref : 0;
 	}
+}
+
+// --- proofs of a signed zone ---
+
+static void put_nsec_chain(struct press *p)
+{
+	const struct draft_chain *chain = &p->b->nsec;
+	align(p, 8);
+	struct nsec_link *links = (struct nsec_link *)p->at;
+	p->at += chain->count * sizeof(*links);
+	p->image->nsec_ref = ref_of(p, links);
+	p->image->nsec_count = chain->count;
+	p->image->nsec_skip = chain->skip;
+	for (uint32_t i = 0; i < chain->count; i++) {
+		uint64_t key;
+		memcpy(&key, chain->link[i].place, sizeof(key));
+		links[i] = (struct nsec_link){ .key = __builtin_bswap64(key),
+			.node_ref = p->b->names[chain->link[i].name].node_ref };
+	}
+}
+
+static void put_nsec3_chain(struct press *p)
+{
+	const struct draft_chain *chain = &p->b->nsec3;
+	align(p, 8);
+	p->image->salt_ref = ref_of(p, p->at);
+	p->image->salt_bytes = chain->salt_bytes;
+	p->image->iterations = chain->iterations;
+	memcpy(p->at, chain->salt, chain->salt_bytes);
+	p->at += chain->salt_bytes;
+	align(p, 8);
+	struct nsec3_link *links = (struct nsec3_link *)p->at;
+	p->at += chain->count * sizeof(*links);
+	p->image->nsec3_ref = ref_of(p, links);
+	p->image->nsec3_count = chain->count;
+	for (uint32_t i = 0; i < chain->count; i++)
+		memcpy(links[i].hash, chain->link[i].place, sizeof(links[i].hash));
+	for (uint32_t i = 0; i < chain->count; i++)
+		links[i].node_ref = put_node(p, &p->b->names[chain->link[i].name], HASHED);
+}
+
+// The link that says something about a name: for NSEC matching or covering; for NSEC3 `self` must match, and
+// the wildcard may be covered as well.
+static uint32_t link_about(const struct press *p, const uint8_t *name, unsigned bytes, bool self)
+{
+	struct folded_name folded;
+	bool matches;
+	name_prepare(&folded, name, bytes, p->b->seed);
+	if (p->image->nsec_count)
+		return nsec_at_or_before(p->image, &folded);
+	uint8_t hash[20];
+	nsec3_hash(hash, folded.wire, bytes, p->b->nsec3.salt, p->b->nsec3.salt_bytes, p->b->nsec3.iterations);
+	uint32_t link = nsec3_at_or_before(p->image, hash, &matches);
+	return self && !matches ? 0 : link;
+}
+
+static void put_proofs(struct press *p)
+{
+	for (uint32_t i = 0; i < p->b->name_count; i++) {
+		const struct draft_name *name = &p->b->names[i];
+		if (name->occluded || name->hashed)
+			continue;
+		const struct node *node = image_at(p->image, name->node_ref);
+		struct proof *proof = (struct proof *)node_proof(p->image, node);
+		proof->self_ref = node_rrset(p->image, node, TYPE_NSEC) ? name->node_ref :
+			link_about(p, name->name, name->bytes, true);
+		if (name->bytes > NAME_MAX_BYTES - 2 || (name->flags & (NODE_CUT | NODE_DNAME)))
+			continue;
+		uint8_t wildcard[NAME_MAX_BYTES] = { 1, '*' };
+		memcpy(wildcard + 2, name->name, name->bytes);
+		proof->wildcard_ref = link_about(p, wildcard, name->bytes + 2u, false);
+	}
+}
+
+static void put_chains(struct press *p)
+{
+	if (p->b->nsec.count)
+		put_nsec_chain(p);
+	else if (p->b->nsec3.count)
+		put_nsec3_chain(p);
+	else
+		return;
+	put_proofs(p);
 }
 
 static void put_negative(struct press *p)
@@ -345,13 +461,13 @@ void zone_builder_write(struct zone_builder *b, void *room, const struct zonefil
 	struct image *image = room;
 	uint32_t names = 0;
 	for (uint32_t i = 0; i < b->name_count; i++)
-		names += !b->names[i].occluded;
+		names += !b->names[i].occluded && !b->names[i].hashed;
 	const struct draft_name *apex = &b->names[0];
 	*image = (struct image){ .magic = IMAGE_MAGIC, .format = IMAGE_FORMAT, .hash_seed = b->seed,
 		.source_stamp = source ? source->stamp : 0, .loaded_at_s = loaded_at_s,
 		.records = (uint32_t)b->record_count, .names = names, .bucket_count = bucket_count(names),
 		.apex_labels = apex->labels, .apex_bytes = apex->bytes,
-		.is_signed = draft_first(apex, TYPE_DNSKEY) != NULL };
+		.is_signed = has_chain(b) };
 	memcpy(image->apex, apex->name, apex->bytes);
 	struct press p = { .b = b, .image = image, .at = (uint8_t *)(image + 1) };
 	align(&p, CACHE_LINE_BYTES);
@@ -359,6 +475,7 @@ void zone_builder_write(struct zone_builder *b, void *room, const struct zonefil
 	p.at += image->bucket_count * sizeof(struct image_bucket);
 	put_nodes(&p);
 	image->apex_ref = b->names[0].node_ref;
+	put_chains(&p);
 	put_negative(&p);
 	put_source(&p, source);
 	align(&p, 64);

@@ -129,6 +129,14 @@ static bool records_are_sound(const uint8_t *at, uint64_t bytes, unsigned count,
 	return bytes == 0;
 }
 
+// RFC 1035 4.1.4: to a prior occurrence, so that following pointers ends.
+static bool pointer_is_sound(const uint8_t *wire, uint32_t at)
+{
+	uint16_t raw = load_be16(wire + at);
+	uint16_t target = raw & 0x3fff;
+	return raw >= 0xc000 && (target <= POINTS_TO_OWNER || (target >= 12 && target < at));
+}
+
 static bool node_is_sound(const struct checker *c, uint32_t ref, bool deep);
 
 static bool rrset_is_sound(const struct checker *c, const struct rrset *rrset, bool deep)
@@ -143,7 +151,7 @@ static bool rrset_is_sound(const struct checker *c, const struct rrset *rrset, b
 		return false;
 	const uint32_t *fixup = image_at(c->image, rrset->fixups_ref);
 	for (unsigned i = 0; i < rrset->fixup_count; i++) {
-		if ((fixup[i] >> 1) + 2 > data)
+		if (fixup[i] < 12 || fixup[i] + 2 > rrset->bytes || !pointer_is_sound(wire, fixup[i]))
 			return false;
 	}
 	const struct additional *more = image_at(c->image, rrset->additional_ref);
@@ -167,6 +175,13 @@ static bool node_is_sound(const struct checker *c, uint32_t ref, bool deep)
 		return false;
 	if (node->wildcard_ref && !inside(c, node->wildcard_ref, 1, sizeof(struct node)))
 		return false;
+	if (node->flags & NODE_PROOF) {
+		const struct proof *proof = node_proof(c->image, node);
+		if (!inside(c, node->rrsets_ref - 1, 1, sizeof(*proof)) ||
+			(deep && proof->self_ref && !node_is_sound(c, proof->self_ref, false)) ||
+			(deep && proof->wildcard_ref && !node_is_sound(c, proof->wildcard_ref, false)))
+			return false;
+	}
 	const struct rrset *rrset = image_at(c->image, node->rrsets_ref);
 	for (unsigned i = 0; i < node->rrset_count; i++) {
 		if ((i && rrset[i].type <= rrset[i - 1].type) || !rrset_is_sound(c, &rrset[i], deep))
@@ -188,6 +203,26 @@ static bool buckets_are_sound(const struct checker *c)
 		open += bucket->tag[7] == 0;
 	}
 	return open && names == c->image->names; // without an open bucket a search would not end
+}
+
+static bool chains_are_sound(const struct checker *c)
+{
+	const struct image *image = c->image;
+	if (!inside(c, image->nsec_ref, image->nsec_count, sizeof(struct nsec_link)) ||
+		!inside(c, image->nsec3_ref, image->nsec3_count, sizeof(struct nsec3_link)) ||
+		!inside(c, image->salt_ref, image->salt_bytes, 1) || image->nsec_skip > 8)
+		return false;
+	const struct nsec_link *nsec = image_at(image, image->nsec_ref);
+	for (uint32_t i = 0; i < image->nsec_count; i++) {
+		if (!node_is_sound(c, nsec[i].node_ref, false))
+			return false;
+	}
+	const struct nsec3_link *nsec3 = image_at(image, image->nsec3_ref);
+	for (uint32_t i = 0; i < image->nsec3_count; i++) {
+		if (!node_is_sound(c, nsec3[i].node_ref, false))
+			return false;
+	}
+	return true;
 }
 
 static bool paths_are_sound(const struct checker *c)
@@ -218,7 +253,8 @@ enum status image_check(const void *at, size_t bytes)
 	if (name_length(image->apex, sizeof(image->apex)) != image->apex_bytes ||
 		name_labels(image->apex) != image->apex_labels || !image->bucket_count ||
 		!inside(&c, image->buckets_ref, image->bucket_count, sizeof(struct image_bucket)) ||
-		!buckets_are_sound(&c) || !paths_are_sound(&c))
+		!buckets_are_sound(&c) || !chains_are_sound(&c) ||
+		!paths_are_sound(&c))
 		return ST_CORRUPT;
 	if (!node_is_sound(&c, image->apex_ref, true) || !inside(&c, image->negative_ref, 1, sizeof(struct rrset)))
 		return ST_CORRUPT;

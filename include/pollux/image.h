@@ -16,7 +16,7 @@
 #include <pollux/status.h>
 
 #define IMAGE_MAGIC 0x5a584c50u // "PLXZ"
-#define IMAGE_FORMAT 1u
+#define IMAGE_FORMAT 2u
 
 struct image {
 	uint32_t magic, format;
@@ -34,8 +34,16 @@ struct image {
 	uint32_t source_ref;	// NUL-ended paths of the zone file and its includes, then an empty one
 	uint64_t depths;	// bit d: a name of depth d exists (bit 63: depth 63 or more)
 	uint8_t apex_labels, apex_bytes;
-	uint8_t is_signed;	// the apex has a DNSKEY
-	uint8_t unused[5];
+	uint8_t is_signed;	// the apex has a DNSKEY, and a chain denies what is not there
+	uint8_t salt_bytes;	// NSEC3: of the salt, RFC 5155 3.1.4
+	uint16_t iterations;	// NSEC3: additional ones, RFC 5155 3.1.3
+	uint16_t nsec_skip;	// octets of canonical order that every name of the NSEC chain has in common
+	uint32_t nsec_ref;	// struct nsec_link[nsec_count] in canonical order, or 0
+	uint32_t nsec_count;
+	uint32_t nsec3_ref;	// struct nsec3_link[nsec3_count] in hash order, or 0
+	uint32_t nsec3_count;
+	uint32_t salt_ref;
+	uint32_t unused_ref;
 	uint8_t apex[NAME_MAX_BYTES + 1]; // folded
 };
 
@@ -51,6 +59,7 @@ enum node_flags {
 	NODE_CNAME = 1 << 1,
 	NODE_DNAME = 1 << 2, // RFC 6672
 	NODE_APEX = 1 << 3,
+	NODE_PROOF = 1 << 4, // a struct proof stands right before the RRsets
 };
 
 struct node {
@@ -61,6 +70,26 @@ struct node {
 	uint32_t wildcard_ref;	// the node "*" below this one, RFC 4592 2.1.1
 	uint32_t rrsets_ref;	// struct rrset[rrset_count], ordered by type
 	uint8_t name[];		// folded, padded with zeros to 8 octets
+};
+
+// The chain of names that exist (RFC 4034 4). `key` holds the first octets of the name's place in canonical
+// order, so that most steps of a search need no look at the name itself; see denial.c.
+struct nsec_link {
+	uint64_t key;
+	uint32_t node_ref;
+	uint32_t unused;
+};
+
+// The chain of hashed names (RFC 5155 3). The node holds the NSEC3 RRset and is not in the hash table.
+struct nsec3_link {
+	uint8_t hash[20];
+	uint32_t node_ref;
+};
+
+// What a signed zone can say about a name without thinking: nodes whose NSEC or NSEC3 RRset is meant; 0: none.
+struct proof {
+	uint32_t self_ref;     // matches the name, or (an empty non-terminal without NSEC) covers it
+	uint32_t wildcard_ref; // matches or covers "*" below it
 };
 
 // The RRs of one owner and type as they go out. Each starts with the two octets c0 0c, a pointer to the
@@ -80,11 +109,11 @@ struct rrset {
 	uint32_t additional_ref; // struct additional[additional_count]
 };
 
-// A fixup is offset << 1 | FIXUP_x: add the position of that thing in the message to the pointer at
-// that offset of the data.
-enum fixup {
-	FIXUP_APEX = 0, // the zone's apex, whose name every in-zone question ends with
-	FIXUP_SELF = 1, // the first octet of this data
+// A fixup is the offset of a compression pointer in the data. What it points to is told by its 14 bits: one of
+// these two, or the offset of an earlier name of this RRset (no name can start before the first record's RDATA).
+enum pointer_target {
+	POINTS_TO_APEX = 0,  // of the zone: every question about it ends with that name
+	POINTS_TO_OWNER = 1, // of the RRset; never used below a wildcard, whose owner changes
 };
 
 // Addresses worth adding for a name in the RDATA (RFC 1034 4.3.2 step 6).
@@ -120,6 +149,11 @@ const struct node *image_prefetch_node(const struct image *, uint64_t hash);
 
 // The node of the suffix of `depth` labels, or NULL.
 const struct node *image_find(const struct image *, const struct folded_name *, unsigned depth);
+
+static inline const struct proof *node_proof(const struct image *image, const struct node *node)
+{
+	return node->flags & NODE_PROOF ? (const struct proof *)image_at(image, node->rrsets_ref) - 1 : NULL;
+}
 
 enum image_match {
 	IMAGE_EXACT,	  // node: the name itself, perhaps without RRsets
