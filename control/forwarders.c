@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The last step: other name servers. Equal questions that wait at the same time share one exchange with
 // them (RFC 5452 5: else a forger has many chances at once).
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/tree.h>
@@ -172,12 +174,35 @@ enum outcome from_forwarders(struct ask *ask)
 	return WAIT;
 }
 
+char *forwarder_to_text(char *to, const struct sockaddr *address)
+{
+	const struct sockaddr_in *ip4 = (const struct sockaddr_in *)address;
+	const struct sockaddr_in6 *ip6 = (const struct sockaddr_in6 *)address;
+	bool is_ip4 = address->sa_family == AF_INET;
+	const void *bytes = is_ip4 ? (const void *)&ip4->sin_addr : (const void *)&ip6->sin6_addr;
+	char host[INET6_ADDRSTRLEN];
+	if (!inet_ntop(address->sa_family, bytes, host, sizeof(host)))
+		strlcpy(host, "?", sizeof(host));
+	snprintf(to, FORWARDER_TEXT_BYTES, "%s@%u", host, ntohs(is_ip4 ? ip4->sin_port : ip6->sin6_port));
+	return to;
+}
+
 static int open_socket(void *ctx, int family, int type)
 {
 	const struct resolver *r = ctx;
 	if (r->tap && r->by_ports)
 		return tap_socket(r->tap, family, type);
 	return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static void on_server(void *ctx, const struct sockaddr *address, bool answers)
+{
+	char text[FORWARDER_TEXT_BYTES];
+	(void)ctx;
+	if (answers)
+		log_info("forwarder %s answers again", forwarder_to_text(text, address));
+	else
+		log_warning("forwarder %s does not answer", forwarder_to_text(text, address));
 }
 
 static struct upstream_options options_of(struct resolver *r, const struct config *config)
@@ -191,6 +216,7 @@ static struct upstream_options options_of(struct resolver *r, const struct confi
 		.mix_case = true,
 		.open_socket = open_socket,
 		.socket_ctx = r,
+		.on_server = on_server,
 	};
 }
 
@@ -249,6 +275,11 @@ void forwarders_free(struct forwarders *f)
 		return;
 	upstream_free(f->upstream);
 	free(f);
+}
+
+void resolver_each_forwarder(const struct resolver *r, void (*visit)(void *ctx, const struct upstream_server *), void *ctx)
+{
+	upstream_each_server(r->forwarders->upstream, visit, ctx);
 }
 
 void forwarders_count(const struct forwarders *f, struct resolver_counters *to)

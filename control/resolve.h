@@ -42,4 +42,11 @@ struct resolver_counters {
 	uint64_t upstream_malformed, upstream_errors; // replies: unreadable, or with an rcode that is no answer
 	uint64_t upstream_unreachable, upstream_no_socket, upstream_without_edns;
 };
+// Each forwarder and what is known about it, see client/upstream.h.
+struct upstream_server;
+void resolver_each_forwarder(const struct resolver *, void (*visit)(void *ctx, const struct upstream_server *), void *ctx);
+// "198.18.0.1@53", as in the configuration. `to` has room for FORWARDER_TEXT_BYTES and is returned.
+#define FORWARDER_TEXT_BYTES 64
+char *forwarder_to_text(char *to, const struct sockaddr *);
+
 const struct resolver_counters *resolver_counters(struct resolver *); // as of now

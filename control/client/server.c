@@ -9,6 +9,7 @@
 #define SILENCES_FORGIVEN 1
 #define BACKOFF_FIRST_US UINT64_C(1000000)
 #define BACKOFF_DOUBLINGS 6
+#define NEWS_US UINT64_C(10000000) // a server that comes and goes is not told about more often
 #define DECAY_SHIFT 6 // what an unused server's time shrinks by for each question, so that it gets another try
 
 static const struct server *find_same(const struct server_list *list, const struct sockaddr_storage *address)
@@ -56,6 +57,21 @@ void server_list_drop(struct server_list *list)
 	free(list);
 }
 
+bool server_is_silent(const struct server *server)
+{
+	return server->silences > SILENCES_FORGIVEN;
+}
+
+bool server_has_news(struct server *server, uint64_t now_us)
+{
+	bool silent = server_is_silent(server);
+	if (silent == server->said_silent || (server->said_at_us && now_us - server->said_at_us < NEWS_US))
+		return false;
+	server->said_silent = silent;
+	server->said_at_us = now_us;
+	return true;
+}
+
 // Orders servers for one question; the smallest is asked.
 struct rank {
 	unsigned tries;
@@ -65,7 +81,7 @@ struct rank {
 
 static struct rank rank_of(const struct server *server, unsigned tries, uint64_t now_us)
 {
-	bool silent = server->silences > SILENCES_FORGIVEN;
+	bool silent = server_is_silent(server);
 	bool waits = silent && now_us < server->down_until_us;
 	// One whose back-off has ended goes first, once: that is how its return is noticed.
 	return (struct rank){ tries, waits, silent && !waits ? 0 : waits ? server->down_until_us : server->srtt_us };
@@ -106,7 +122,7 @@ int server_choose(struct server_list *list, struct server_tries *tries, uint64_t
 			list->server[i].srtt_us -= list->server[i].srtt_us >> DECAY_SHIFT;
 	}
 	struct server *server = &list->server[best];
-	if (server->silences > SILENCES_FORGIVEN && now_us >= server->down_until_us)
+	if (server_is_silent(server) && now_us >= server->down_until_us)
 		server->down_until_us = now_us + backoff_us(server); // one question tries it, the others do not
 	if (tries->count[best] < UINT8_MAX)
 		tries->count[best]++;
@@ -116,7 +132,7 @@ int server_choose(struct server_list *list, struct server_tries *tries, uint64_t
 void server_answered(struct server *server, uint64_t rtt_us)
 {
 	uint32_t rtt = rtt_us < SRTT_MAX_US ? (uint32_t)rtt_us : SRTT_MAX_US;
-	bool fresh = server->srtt_us == 0 || server->silences > SILENCES_FORGIVEN;
+	bool fresh = server->srtt_us == 0 || server_is_silent(server);
 	// RFC 6298 2.3: alpha = 1/8
 	server->srtt_us = fresh ? rtt : server->srtt_us - server->srtt_us / 8 + rtt / 8;
 	if (server->srtt_us == 0)
@@ -132,6 +148,6 @@ void server_kept_silent(struct server *server, uint64_t waited_us, uint64_t now_
 		srtt = waited_us;
 	server->srtt_us = srtt < SRTT_MAX_US ? (uint32_t)srtt : SRTT_MAX_US;
 	server->silences++;
-	if (server->silences > SILENCES_FORGIVEN)
+	if (server_is_silent(server))
 		server->down_until_us = now_us + backoff_us(server);
 }

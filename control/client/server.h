@@ -18,6 +18,10 @@ struct server {
 	unsigned silences; // tries in a row without an answer
 	uint64_t down_until_us; // not the first choice before then
 	uint64_t plain_until_us; // no EDNS before then: it answered FORMERR to it
+	uint64_t one_case_until_us; // no mixed case before then: it does not give it back
+	uint64_t questions, timeouts; // tries: sent, without an answer in time
+	bool said_silent;	 // the last thing told about it
+	uint64_t said_at_us;
 	struct stream *stream;  // the TCP connection, or NULL; see stream.h
 };
 
@@ -41,5 +45,8 @@ struct server_tries {
 int server_choose(struct server_list *, struct server_tries *, uint64_t now_us);
 
 void server_answered(struct server *, uint64_t rtt_us);
+bool server_is_silent(const struct server *); // for more than one try in a row
+// True when that has changed since it was last told, and enough time has passed to tell it again.
+bool server_has_news(struct server *, uint64_t now_us);
 // Backs off: 1, 2, 4 ... 64 seconds after two tries in a row without an answer.
 void server_kept_silent(struct server *, uint64_t waited_us, uint64_t now_us);

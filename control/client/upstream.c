@@ -18,7 +18,7 @@
 #define PORT_FIRST 1024
 #define DATAGRAMS_MAX 16     // read from one socket in a row, so that a flood starves nobody
 #define TIMER_SLACK_US 5000  // the loop's clock is coarse: a timer may fire so much early
-#define PLAIN_US UINT64_C(900000000) // a server without EDNS is asked with it again after 15 minutes
+#define REMEMBER_US UINT64_C(900000000) // what a server cannot do is tried again after 15 minutes
 
 struct exchange;
 
@@ -88,16 +88,23 @@ static void end_try(struct try *try)
 	if (try->readable)
 		event_free(try->readable);
 	try->readable = NULL;
-	if (try->fd >= 0)
+	if (try->fd >= 0) {
 		close(try->fd);
+		try->exchange->upstream->counters.sockets--;
+	}
 	try->fd = -1;
 	try->exchange = NULL;
 }
 
-static void free_exchange(struct exchange *x)
+static void end_tries(struct exchange *x)
 {
 	for (unsigned i = 0; i < TRIES_OPEN_MAX; i++)
 		end_try(&x->try[i]);
+}
+
+static void free_exchange(struct exchange *x)
+{
+	end_tries(x);
 	if (x->timer)
 		event_free(x->timer);
 	server_list_drop(x->servers);
@@ -192,9 +199,10 @@ static void start_timer(struct exchange *x, unsigned ms)
 	event_add(x->timer, &time);
 }
 
-static void count_sent(struct exchange *x)
+static void count_sent(struct exchange *x, unsigned server)
 {
 	x->upstream->counters.sent++;
+	x->servers->server[server].questions++;
 	if (x->sent_once)
 		x->upstream->counters.retries++;
 	x->sent_once = true;
@@ -214,20 +222,23 @@ static struct try *new_try(struct exchange *x, unsigned server)
 	try->edns = x->upstream->options.udp_size && !x->plain[server] && try->sent_at_us >= s->plain_until_us;
 	try->question_bytes = x->question_bytes;
 	memcpy(try->question, x->question, x->question_bytes);
+	if (x->upstream->options.mix_case && try->sent_at_us >= s->one_case_until_us)
+		mix_case(try->question);
 	return try;
 }
 
 static bool send_datagram(struct exchange *x, unsigned server)
 {
 	struct upstream *up = x->upstream;
+	if (up->counters.sockets >= up->options.max_open) // earlier tries are a luxury: descriptors are few
+		end_tries(x);
 	int fd = open_datagram(up, &x->servers->server[server]);
 	if (fd < 0)
 		return false;
 	struct try *try = new_try(x, server);
+	up->counters.sockets++;
 	try->fd = fd;
 	try->id = (uint16_t)arc4random();
-	if (up->options.mix_case)
-		mix_case(try->question);
 	uint8_t wire[QUERY_WIRE_BYTES];
 	unsigned bytes = write_try(try, wire);
 	try->readable = event_new(up->base, fd, EV_READ | EV_PERSIST, on_datagram, try);
@@ -236,7 +247,7 @@ static bool send_datagram(struct exchange *x, unsigned server)
 		end_try(try);
 		return false;
 	}
-	count_sent(x);
+	count_sent(x, server);
 	start_timer(x, up->options.timeout_ms);
 	return true;
 }
@@ -271,7 +282,7 @@ static bool send_over_tcp(struct exchange *x, unsigned server)
 		return false;
 	}
 	try->id = try->over_tcp.id;
-	count_sent(x);
+	count_sent(x, server);
 	up->counters.tcp++;
 	start_timer(x, up->options.timeout_ms * 2);
 	return true;
@@ -343,6 +354,27 @@ static void close_mute_stream(struct exchange *x, const struct try *newest)
 	stream_close(stream);
 }
 
+static void tell_news(const struct upstream *up, struct server *server, uint64_t now)
+{
+	if (up->options.on_server && server_has_news(server, now))
+		up->options.on_server(up->options.server_ctx, (const struct sockaddr *)&server->address,
+			!server_is_silent(server));
+}
+
+static void note_answer(const struct try *try, uint64_t now)
+{
+	struct server *server = server_of(try);
+	server_answered(server, now - try->sent_at_us);
+	tell_news(try->exchange->upstream, server, now);
+}
+
+static void note_silence(const struct try *try, uint64_t now)
+{
+	struct server *server = server_of(try);
+	server_kept_silent(server, now - try->sent_at_us, now);
+	tell_news(try->exchange->upstream, server, now);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
 {
 	struct exchange *x = ctx;
@@ -351,12 +383,12 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	if (try->exchange) {
-		struct server *server = server_of(try);
 		x->upstream->counters.timeouts++;
+		server_of(try)->timeouts++;
 		if (try->case_differed)
 			x->by_tcp[try->server] = true;
 		else
-			server_kept_silent(server, now - try->sent_at_us, now);
+			note_silence(try, now);
 		close_mute_stream(x, try);
 	}
 	if (now + TIMER_SLACK_US >= x->deadline_us)
@@ -385,10 +417,10 @@ static void take_message(struct try *try, const struct message *message)
 	struct exchange *x = try->exchange;
 	struct server *server = server_of(try);
 	uint64_t now = clock_us();
-	server_answered(server, now - try->sent_at_us);
+	note_answer(try, now);
 	if (message->rcode == RCODE_NOERROR || message->rcode == RCODE_NXDOMAIN) {
 		if (x->plain[try->server])
-			server->plain_until_us = now + PLAIN_US;
+			server->plain_until_us = now + REMEMBER_US;
 		finish(x, ST_OK, message);
 		return;
 	}
@@ -407,7 +439,7 @@ static void take_reply(struct try *try, const uint8_t *wire, unsigned bytes)
 	x->upstream->counters.replies++;
 	if (load_be16(wire + 2) & FLAG_TC && !try->over_tcp.stream) { // RFC 7766 5
 		unsigned server = try->server;
-		server_answered(server_of(try), clock_us() - try->sent_at_us);
+		note_answer(try, clock_us());
 		x->by_tcp[server] = true;
 		end_try(try);
 		if (!send_to(x, server))
@@ -458,7 +490,7 @@ static void take_network_error(struct try *try)
 {
 	uint64_t now = clock_us();
 	try->exchange->upstream->counters.unreachable++;
-	server_kept_silent(server_of(try), now - try->sent_at_us, now);
+	note_silence(try, now);
 	give_up_server(try);
 }
 
@@ -493,11 +525,15 @@ static bool on_stream_message(struct stream_question *question, const uint8_t *w
 {
 	struct try *try = try_of(question);
 	struct exchange *x = try->exchange;
-	if (wire && match_reply(try, wire, bytes) == MATCH_NOT) {
+	enum match match = wire ? match_reply(try, wire, bytes) : MATCH_NOT;
+	if (wire && match == MATCH_NOT) {
 		x->upstream->counters.mismatched++;
 		return false;
 	}
 	if (wire) {
+		// Over TCP it was the server itself who changed the case, not a forger, so that is its way.
+		if (match == MATCH_BUT_CASE)
+			server_of(try)->one_case_until_us = clock_us() + REMEMBER_US;
 		take_reply(try, wire, bytes);
 		return true;
 	}
@@ -599,6 +635,25 @@ void upstream_free(struct upstream *up)
 		finish(x, ST_CANCELLED, NULL);
 	server_list_drop(up->servers);
 	free(up);
+}
+
+void upstream_each_server(const struct upstream *up, void (*visit)(void *ctx, const struct upstream_server *), void *ctx)
+{
+	uint64_t now = clock_us();
+	for (unsigned i = 0; up->servers && i < up->servers->count; i++) {
+		const struct server *server = &up->servers->server[i];
+		const struct upstream_server view = {
+			.address = (const struct sockaddr *)&server->address,
+			.srtt_us = server->srtt_us,
+			.silent = server_is_silent(server),
+			.plain = now < server->plain_until_us,
+			.one_case = now < server->one_case_until_us,
+			.connected = server->stream,
+			.sent = server->questions,
+			.timeouts = server->timeouts,
+		};
+		visit(ctx, &view);
+	}
 }
 
 const struct upstream_counters *upstream_counters(const struct upstream *up)

@@ -24,6 +24,9 @@ struct upstream_options {
 	// A non-blocking, close-on-exec socket (SOCK_DGRAM, SOCK_STREAM), or -1 with errno. NULL: socket().
 	int (*open_socket)(void *ctx, int family, int type);
 	void *socket_ctx;
+	// A server has kept silent for several tries in a row, or answers again. May be NULL.
+	void (*on_server)(void *ctx, const struct sockaddr *, bool answers);
+	void *server_ctx;
 };
 
 struct upstream_question {
@@ -31,6 +34,17 @@ struct upstream_question {
 	uint16_t type, class;
 	bool dnssec_ok;		// DO, RFC 3225 3; lost when a server refuses EDNS
 	bool checking_disabled; // CD, RFC 4035 3.2.2
+};
+
+// What is known about a server. Times are microseconds.
+struct upstream_server {
+	const struct sockaddr *address;
+	uint32_t srtt_us; // smoothed round trip time; 0: not asked yet
+	bool silent;	  // several tries in a row without an answer: asked now and then only
+	bool plain;	  // asked without EDNS
+	bool one_case;	  // asked without mixed case
+	bool connected;	  // over TCP
+	uint64_t sent, timeouts; // tries
 };
 
 // Called exactly once for each accepted question, never before upstream_ask() returns. `reply` is valid
@@ -68,5 +82,8 @@ struct upstream_counters {
 	uint64_t no_socket;  // sockets that could not be had: descriptors, ports
 	uint64_t without_edns; // questions sent again without EDNS
 	uint64_t open;	     // questions under way now
+	uint64_t sockets;    // for UDP, open now
 };
 const struct upstream_counters *upstream_counters(const struct upstream *);
+// Each server, in the order given.
+void upstream_each_server(const struct upstream *, void (*visit)(void *ctx, const struct upstream_server *), void *ctx);

@@ -141,6 +141,22 @@ static void the_back_off_doubles_up_to_64_seconds(void **state)
 	assert_int_equal(server->srtt_us, 5000);
 }
 
+static void news_are_that_it_fell_silent_and_that_it_answers_again(void **state)
+{
+	(void)state;
+	struct server *server = &list->server[0];
+	assert_false(server_has_news(server, now));
+	server_kept_silent(server, TIMEOUT_US, now);
+	assert_false(server_has_news(server, now));
+	server_kept_silent(server, TIMEOUT_US, now);
+	assert_true(server_has_news(server, now));
+	assert_false(server_has_news(server, now));
+	server_answered(server, 5000);
+	assert_false(server_has_news(server, now + 9 * SECOND)); // not so soon
+	assert_true(server_has_news(server, now + 10 * SECOND));
+	assert_false(server_has_news(server, now + 30 * SECOND));
+}
+
 static void when_all_are_silent_the_one_due_first_is_asked(void **state)
 {
 	(void)state;
@@ -185,6 +201,7 @@ int main(void)
 		TEST(an_unused_slow_server_gets_another_try_in_the_end),
 		TEST(a_silent_server_waits_until_its_back_off_ends_and_is_then_tried_by_one_question),
 		TEST(the_back_off_doubles_up_to_64_seconds),
+		TEST(news_are_that_it_fell_silent_and_that_it_answers_again),
 		TEST(when_all_are_silent_the_one_due_first_is_asked),
 		TEST(what_was_learned_goes_on_in_a_new_list),
 		TEST(more_servers_than_fit_are_left_out),

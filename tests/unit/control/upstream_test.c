@@ -333,9 +333,8 @@ static void a_reply_from_another_port_is_never_seen(void **state)
 
 static void answer_in_lower_case(struct heard *heard)
 {
-	if (!heard->over_tcp)
-		for (unsigned i = 0; i < heard->question_bytes; i++)
-			heard->wire[DNS_HEADER_BYTES + i] = fold_byte(heard->wire[DNS_HEADER_BYTES + i]);
+	for (unsigned i = 0; i < heard->question_bytes; i++)
+		heard->wire[DNS_HEADER_BYTES + i] = fold_byte(heard->wire[DNS_HEADER_BYTES + i]);
 	fake_answers(heard);
 }
 
@@ -349,6 +348,93 @@ static void a_server_that_loses_the_case_is_asked_over_tcp(void **state)
 	assert_int_equal(asked[0].status, ST_OK);
 	assert_true(one.heard_tcp >= 1);
 	assert_true(upstream_counters(up)->mismatched >= 1);
+	// it does so over TCP, too, so it is no forger; from now on it gets one case
+	unsigned before = one.heard_tcp;
+	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(one.heard_tcp, before);
+	assert_memory_equal(one.heard[one.heard_udp + before - 1].wire + DNS_HEADER_BYTES, NAME, sizeof(NAME));
+}
+
+static void forge_case_over_udp(struct heard *heard)
+{
+	if (heard->over_tcp)
+		fake_answers(heard);
+	else
+		answer_in_lower_case(heard);
+}
+
+static void a_forger_of_the_case_does_not_end_its_mixing(void **state)
+{
+	(void)state;
+	lose_patience();
+	one.script = forge_case_over_udp;
+	assert_int_equal(ask_name("\36aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\3com", false), ST_OK);
+	wait_for_all();
+	assert_int_equal(asked[0].status, ST_OK);
+	one.script = fake_answers;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(ask()->status, ST_OK);
+	unsigned last = one.heard_udp + one.heard_tcp - 1;
+	assert_true(memcmp(one.heard[last].wire + DNS_HEADER_BYTES, NAME, sizeof(NAME)) ||
+		    memcmp(one.heard[last - 1].wire + DNS_HEADER_BYTES, NAME, sizeof(NAME)) ||
+		    memcmp(one.heard[last - 2].wire + DNS_HEADER_BYTES, NAME, sizeof(NAME)));
+}
+
+static unsigned told_silent, told_answering;
+
+static void on_server(void *ctx, const struct sockaddr *address, bool answers)
+{
+	(void)ctx;
+	assert_int_equal(address->sa_family, AF_INET);
+	if (answers)
+		told_answering++;
+	else
+		told_silent++;
+}
+
+static void visit_server(void *ctx, const struct upstream_server *server)
+{
+	struct upstream_server *to = ctx;
+	*to = *server;
+}
+
+static void silence_is_told_once(void **state)
+{
+	(void)state;
+	struct upstream_server server;
+	told_silent = told_answering = 0;
+	options.on_server = on_server;
+	lose_patience();
+	one.script = NULL;
+	assert_int_equal(ask()->status, ST_TIMEOUT);
+	assert_int_equal(ask()->status, ST_TIMEOUT);
+	assert_int_equal(told_silent, 1);
+	upstream_each_server(up, visit_server, &server);
+	assert_true(server.silent);
+	assert_int_equal(server.sent, one.heard_udp);
+	assert_int_equal(server.timeouts, one.heard_udp);
+	one.script = fake_answers;
+	assert_int_equal(ask()->status, ST_OK);
+	upstream_each_server(up, visit_server, &server);
+	assert_false(server.silent);
+	assert_true(server.srtt_us > 0);
+	assert_int_equal(told_answering, 0); // too soon: a server that comes and goes fills no log
+}
+
+static void retries_give_way_when_sockets_are_few(void **state)
+{
+	(void)state;
+	lose_patience();
+	options.max_open = 4;
+	change_options();
+	one.script = NULL;
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(ask_name(NAME, false), ST_OK);
+	while (open_count) {
+		event_base_loop(base, EVLOOP_ONCE);
+		assert_true(upstream_counters(up)->sockets <= 8);
+	}
+	assert_int_equal(upstream_counters(up)->sockets, 0);
 }
 
 static void a_truncated_reply_is_fetched_over_tcp_from_the_same_server(void **state)
@@ -819,6 +905,9 @@ int main(void)
 		TEST(datagrams_shorter_than_a_header_are_passed_over),
 		TEST(a_reply_from_another_port_is_never_seen),
 		TEST(a_server_that_loses_the_case_is_asked_over_tcp),
+		TEST(a_forger_of_the_case_does_not_end_its_mixing),
+		TEST(silence_is_told_once),
+		TEST(retries_give_way_when_sockets_are_few),
 		TEST(a_truncated_reply_is_fetched_over_tcp_from_the_same_server),
 		TEST(one_connection_carries_many_questions),
 		TEST(replies_over_tcp_may_come_in_any_order),
