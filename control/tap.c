@@ -185,6 +185,8 @@ static const struct setting {
 	{ "ipv4/conf/%s/accept_redirects", "0" },
 	{ "ipv4/conf/%s/send_redirects", "0" },
 	{ "ipv4/conf/%s/accept_source_route", "0" },
+	{ "ipv4/neigh/%s/unres_qlen_bytes", "8192" }, // a flood of invented neighbours shall not cost memory
+	{ "ipv4/neigh/%s/retrans_time_ms", "250" },
 	{ "ipv6/conf/%s/disable_ipv6", "0" },
 	{ "ipv6/conf/%s/forwarding", "0" },
 	{ "ipv6/conf/%s/accept_ra", "0" },
@@ -193,6 +195,8 @@ static const struct setting {
 	{ "ipv6/conf/%s/dad_transmits", "0" },
 	{ "ipv6/conf/%s/router_solicitations", "0" },
 	{ "ipv6/conf/%s/accept_redirects", "0" },
+	{ "ipv6/neigh/%s/unres_qlen_bytes", "8192" },
+	{ "ipv6/neigh/%s/retrans_time_ms", "250" },
 	{ "ipv6/conf/%s/addr_gen_mode", "1" }, // no link-local address: nobody would answer for it
 };
 
@@ -214,11 +218,15 @@ static void set_stack(const struct config *config)
 		{ "ipv4/tcp_max_syn_backlog", "65535" },
 		{ "ipv4/tcp_syncookies", "1" },
 		{ "ipv4/tcp_tw_reuse", "1" },
+		{ "ipv4/tcp_synack_retries", "2" }, // to an invented address each one is a frame for nothing
+		{ "ipv4/tcp_retries2", "8" },	    // 100 s, RFC 9293 3.8.3
+		{ "ipv4/tcp_orphan_retries", "3" },
 		{ "ipv4/tcp_fin_timeout", "10" },
 		{ "ipv4/tcp_max_tw_buckets", "262144" },
 		{ "ipv4/tcp_fastopen", "3" },
 		{ "ipv4/tcp_slow_start_after_idle", "0" },
-		{ "ipv4/tcp_wmem", "4096 65536 1048576" }, // what a client that never reads can hold
+		{ "ipv4/tcp_wmem", "4096 65536 1048576" },  // what a client that never reads can hold
+		{ "ipv4/tcp_rmem", "4096 131072 1048576" }, // and one that has to wait for its answers
 		{ "ipv4/tcp_mtu_probing", "1" },
 		{ "ipv4/ip_local_port_range", "1024 65535" }, // nobody else is here (RFC 5452 9.2)
 	};

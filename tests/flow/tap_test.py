@@ -123,8 +123,6 @@ class Tagged:
         self.head = ethernet(target_mac, CLIENT_MAC, 0, b"", tags)[:-2]
         Tagged.ports += 1
         self.port = Tagged.ports
-        # What af_packet sees has lost its outer tag to the kernel's metadata, and its type with it.
-        self.inner = self.head[16:]
 
     def send(self, sequence, acknowledged, flags, data=b""):
         tcp = struct.pack("!HHIIBBHHH", self.port, 53, sequence, acknowledged, 0x50, flags, 65000, 0, 0) + data
@@ -134,11 +132,11 @@ class Tagged:
 
     def receive(self, flags):
         """The TCP segment with these flags; neighbour questions on the way are answered, tagged alike."""
-        network = 12 + len(self.inner)
-        question = self.inner + b"\x08\x06\0\1\x08\0\x06\x04\0\1"
+        network, own = len(self.head), self.head[12:]
+        question = own + b"\x08\x06\0\1\x08\0\x06\x04\0\1"
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
-            frame = self.link.receive(lambda f: f[12:network] == self.inner, 1)
+            frame = self.link.receive(lambda f: f[12:network] == own, 1)
             if frame and frame[12:].startswith(question) and frame[network + 26:network + 30] == ip4(CLIENT):
                 asker = frame[network + 10:network + 20]
                 self.link.send(self.head + b"\x08\x06\0\1\x08\0\x06\x04\0\2" + CLIENT_MAC + ip4(CLIENT) + asker)
