@@ -164,7 +164,7 @@ def a_tcp_client_behind_a_vlan_is_answered_there(rig):
 
 @test(SERVED)
 def a_tcp_client_behind_two_vlan_tags_is_answered_there(rig):
-    ask_tagged(rig, (0x8100, 20), (0x8100, 30))
+    ask_tagged(rig, (0x88a8, 20), (0x8100, 30))
 
 
 if __name__ == "__main__":
