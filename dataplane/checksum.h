@@ -60,7 +60,9 @@ static inline uint64_t checksum_of_number(uint16_t number)
 
 // The pseudo header of UDP, TCP and ICMPv6: both addresses stand one behind the other in the IP header
 // (RFC 768, RFC 8200 8.1). `address_bytes` counts both.
-static inline uint64_t checksum_pseudo(const uint8_t *addresses, size_t address_bytes, uint8_t protocol, uint16_t bytes)
+static inline uint64_t checksum_pseudo(
+	const uint8_t *addresses, size_t address_bytes, uint8_t protocol, uint16_t bytes)
 {
-	return checksum_add(checksum_of_number(protocol) + checksum_of_number(bytes), addresses, address_bytes);
+	return checksum_add(
+		checksum_of_number(protocol) + checksum_of_number(bytes), addresses, address_bytes);
 }

@@ -21,7 +21,7 @@
 
 enum {
 	POOL_CACHE = 256,
-	MBUF_BYTES = 2688, // an mbuf with its buffer, its header and its place in the pool's ring
+	MBUF_BYTES = 2688,	// an mbuf with its buffer, its header and its place in the pool's ring
 	OTHER_BYTES = 16 << 20, // DPDK's own, and the drivers'
 	ARGUMENTS_MAX = 32 + PORTS_MAX * 2,
 	LCORES_TEXT = 32 * (WORKERS_MAX + 1),
@@ -95,7 +95,8 @@ static enum status check_cpus(const struct config *config)
 
 static uint64_t memory_needed(const struct config *config)
 {
-	return (uint64_t)config->mbufs * MBUF_BYTES + config->lcore_count * (uint64_t)sizeof(struct worker) + OTHER_BYTES;
+	return (uint64_t)config->mbufs * MBUF_BYTES + config->lcore_count * (uint64_t)sizeof(struct worker) +
+	       OTHER_BYTES;
 }
 
 static uint64_t free_huge_pages(void)
@@ -124,13 +125,16 @@ static enum status choose_memory(const struct config *config, bool *huge)
 	uint64_t there = free_huge_pages();
 	*huge = strcmp(config->hugepages, "off") != 0 && there >= need;
 	if (strcmp(config->hugepages, "on") == 0 && !*huge) {
-		log_error("dataplane.hugepages is on, but %" PRIu64 " free pages of 2 MiB are needed and %" PRIu64
-			  " are there", need, there);
+		log_error("dataplane.hugepages is on, but %" PRIu64
+			  " free pages of 2 MiB are needed and %" PRIu64 " are there",
+			need, there);
 		return ST_NO_MEMORY;
 	}
 	if (!*huge && has_pci_port(config)) {
-		log_error("dataplane.hugepages: a NIC needs huge pages; %" PRIu64 " free pages of 2 MiB are needed and "
-			  "%" PRIu64 " are there", need, there);
+		log_error("dataplane.hugepages: a NIC needs huge pages; %" PRIu64
+			  " free pages of 2 MiB are needed and "
+			  "%" PRIu64 " are there",
+			need, there);
 		return ST_NO_MEMORY;
 	}
 	return ST_OK;
@@ -139,7 +143,8 @@ static enum status choose_memory(const struct config *config, bool *huge)
 static void add_lcores(struct arguments *arguments, const struct config *config, bool replay)
 {
 	char text[LCORES_TEXT];
-	int at = snprintf(text, sizeof(text), "0@%u", config->main_lcore);
+	unsigned main_cpu = replay ? (unsigned)sched_getcpu() : config->main_lcore; // a replay runs anywhere
+	int at = snprintf(text, sizeof(text), "0@%u", main_cpu);
 	for (unsigned i = 0; !replay && i < config->lcore_count; i++)
 		at += snprintf(text + at, sizeof(text) - (size_t)at, ",%u@%u", i + 1, config->lcores[i]);
 	add(arguments, "--lcores=%s", text);
@@ -207,7 +212,8 @@ static struct rte_mempool *create_pool(const struct config *config)
 	unsigned cache = config->mbufs >= 8 * POOL_CACHE ? POOL_CACHE : 0;
 	unsigned flags = has_pci_port(config) ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
 	struct rte_mempool *pool = rte_mempool_create_empty("packets", config->mbufs,
-		sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE, cache, sizeof(room), SOCKET_ID_ANY, flags);
+		sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE, cache, sizeof(room), SOCKET_ID_ANY,
+		flags);
 	if (!pool)
 		return NULL;
 	rte_errno = -rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL);

@@ -29,8 +29,8 @@ enum {
 
 void link_local_of(uint8_t address[16], const uint8_t mac[6])
 {
-	const uint8_t made[16] = { 0xfe, 0x80, 0, 0, 0, 0, 0, 0, (uint8_t)(mac[0] ^ 2), mac[1], mac[2], 0xff, 0xfe,
-		mac[3], mac[4], mac[5] };
+	const uint8_t made[16] = { 0xfe, 0x80, 0, 0, 0, 0, 0, 0, (uint8_t)(mac[0] ^ 2), mac[1], mac[2], 0xff,
+		0xfe, mac[3], mac[4], mac[5] };
 	memcpy(address, made, sizeof(made));
 }
 
@@ -112,7 +112,7 @@ static bool is_bad_source6(const struct station *station, const uint8_t *source)
 	static const uint8_t loopback[16] = { [15] = 1 };
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	return source[0] == 0xff || memcmp(source, loopback, sizeof(loopback)) == 0 ||
-		memcmp(source, mapped, sizeof(mapped)) == 0 || station_has_ip6(station, source);
+	       memcmp(source, mapped, sizeof(mapped)) == 0 || station_has_ip6(station, source);
 }
 
 static uint64_t pseudo_sum(const struct frame *frame, uint8_t protocol, uint16_t bytes)
@@ -204,11 +204,12 @@ static int skip_extensions(const struct frame *frame, unsigned *at)
 
 // For which group frames may we be called? The solicited-node groups of our addresses and all nodes, in
 // an Ethernet frame made for that group (RFC 2464 7).
-static bool is_group_for_us(const struct station *station, const struct frame *frame, const uint8_t *destination)
+static bool is_group_for_us(
+	const struct station *station, const struct frame *frame, const uint8_t *destination)
 {
 	const uint8_t *mac = frame->bytes;
 	return mac[0] == 0x33 && mac[1] == 0x33 && memcmp(mac + 2, destination + 12, 4) == 0 &&
-		(is_our_solicited_group(station, destination) || is_all_nodes(destination));
+	       (is_our_solicited_group(station, destination) || is_all_nodes(destination));
 }
 
 static enum counter check_ip6(const struct station *station, struct frame *frame, unsigned trust)
@@ -289,7 +290,8 @@ enum counter frame_check(const struct station *station, struct frame *frame, uns
 
 bool frame_trust_offsets(struct frame *frame, unsigned network_at, unsigned payload_at)
 {
-	if (network_at < ETHER_BYTES || payload_at > frame->length || payload_at < network_at + IP4_BYTES + UDP_BYTES)
+	if (network_at < ETHER_BYTES || payload_at > frame->length ||
+		payload_at < network_at + IP4_BYTES + UDP_BYTES)
 		return false;
 	frame->network_at = (uint16_t)network_at;
 	frame->payload_at = (uint16_t)payload_at;

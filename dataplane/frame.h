@@ -18,7 +18,8 @@ struct station {
 	uint8_t ip4[PORT_ADDRESSES_MAX][4];
 	uint8_t ip6[PORT_ADDRESSES_MAX + 1][16]; // service addresses, and the link-local one of the TAP
 };
-void station_init(struct station *, const uint8_t mac[6], uint16_t service_port); // with its link-local address
+void station_init(
+	struct station *, const uint8_t mac[6], uint16_t service_port); // with its link-local address
 bool station_add(struct station *, int family, const uint8_t *address); // false: no room
 bool station_has_ip4(const struct station *, const uint8_t *address);
 bool station_has_ip6(const struct station *, const uint8_t *address);

@@ -8,7 +8,7 @@
 #include "neighbour.h"
 
 enum {
-	ECHO_BYTES = 8, // RFC 792, RFC 4443 4.1: type, code, checksum, identifier, sequence number
+	ECHO_BYTES = 8,	      // RFC 792, RFC 4443 4.1: type, code, checksum, identifier, sequence number
 	NEIGHBOUR_BYTES = 24, // RFC 4861 4.3, 4.4: up to the target address
 	LINK_OPTION_BYTES = 8,
 	OPTION_SOURCE_LINK = 1,
@@ -24,17 +24,17 @@ enum {
 // those: an appliance takes its routes from its configuration only.
 enum icmp_fate { UNWANTED, ECHO_REQUEST, FOR_THE_KERNEL, SOLICITATION, ADVERTISEMENT };
 static const uint8_t icmp4_fate[256] = {
-	[0] = FOR_THE_KERNEL,  // echo reply
-	[3] = FOR_THE_KERNEL,  // destination unreachable, with the path MTU
+	[0] = FOR_THE_KERNEL, // echo reply
+	[3] = FOR_THE_KERNEL, // destination unreachable, with the path MTU
 	[8] = ECHO_REQUEST,
 	[11] = FOR_THE_KERNEL, // time exceeded
 	[12] = FOR_THE_KERNEL, // parameter problem
 };
 static const uint8_t icmp6_fate[256] = {
-	[1] = FOR_THE_KERNEL,  // destination unreachable
-	[2] = FOR_THE_KERNEL,  // packet too big
-	[3] = FOR_THE_KERNEL,  // time exceeded
-	[4] = FOR_THE_KERNEL,  // parameter problem
+	[1] = FOR_THE_KERNEL, // destination unreachable
+	[2] = FOR_THE_KERNEL, // packet too big
+	[3] = FOR_THE_KERNEL, // time exceeded
+	[4] = FOR_THE_KERNEL, // parameter problem
 	[128] = ECHO_REQUEST,
 	[129] = FOR_THE_KERNEL, // echo reply
 	[135] = SOLICITATION,
@@ -89,7 +89,8 @@ enum counter icmp4_answer(struct frame *frame)
 static uint64_t sum_icmp6(const struct frame *frame)
 {
 	unsigned bytes = frame->length - frame->transport_at;
-	uint64_t sum = checksum_pseudo(frame->bytes + frame->network_at + 8, 32, IPPROTO_ICMPV6, (uint16_t)bytes);
+	uint64_t sum =
+		checksum_pseudo(frame->bytes + frame->network_at + 8, 32, IPPROTO_ICMPV6, (uint16_t)bytes);
 	return checksum_add(sum, frame->bytes + frame->transport_at, bytes);
 }
 
@@ -130,8 +131,9 @@ static bool solicitation_is_sound(const struct frame *frame, bool from_nowhere, 
 	const uint8_t *ip = frame->bytes + frame->network_at;
 	const uint8_t *icmp = frame->bytes + frame->transport_at;
 	const uint8_t *end = frame->bytes + frame->length;
-	return ip[7] == NEIGHBOUR_HOP_LIMIT && icmp[1] == 0 && end - icmp >= NEIGHBOUR_BYTES && icmp[8] != 0xff &&
-		(to_group || !from_nowhere) && options_are_sound(icmp + NEIGHBOUR_BYTES, end, from_nowhere);
+	return ip[7] == NEIGHBOUR_HOP_LIMIT && icmp[1] == 0 && end - icmp >= NEIGHBOUR_BYTES &&
+	       icmp[8] != 0xff && (to_group || !from_nowhere) &&
+	       options_are_sound(icmp + NEIGHBOUR_BYTES, end, from_nowhere);
 }
 
 // RFC 4861 7.2.4. The answer goes to whoever asked, or to all nodes when that one has no address yet

@@ -32,7 +32,8 @@ static const char usage[] =
 	"configuration. Runs until SIGTERM or SIGINT.\n"
 	"\n"
 	"  -c, --config FILE    the configuration (YAML), see pollux.conf(5)\n"
-	"  -r, --replay IN OUT  read frames from a pcap file instead of a port, write the answers to another\n"
+	"  -r, --replay IN OUT  read frames from a pcap file instead of a port, write the answers to "
+	"another\n"
 	"                       one, print the counters, and end\n"
 	"  -j, --json           print the counters of a replay as JSON\n"
 	"  -h, --help           this text\n"
@@ -124,8 +125,8 @@ static enum status start_ports(struct dataplane *dataplane)
 {
 	const struct config *config = dataplane->config;
 	for (unsigned p = 0; p < config->port_count; p++) {
-		enum status status =
-			port_start(&dataplane->port[p], config, p, config->lcore_count, dataplane->house.pool);
+		enum status status = port_start(
+			&dataplane->port[p], config, p, config->lcore_count, dataplane->house.pool);
 		if (status != ST_OK)
 			return status;
 		dataplane->ports_started++;
@@ -146,6 +147,10 @@ static enum status make_workers(struct dataplane *dataplane)
 		}
 	}
 	workers_deal(dataplane->worker, config->lcore_count, dataplane->port, config->port_count);
+	for (unsigned w = 0; w < config->lcore_count; w++)
+		if (!dataplane->worker[w]->lane_count)
+			log_warning("dataplane.lcores: nothing to do for CPU %u, the ports have too few queues",
+				config->lcores[w]);
 	return ST_OK;
 }
 
@@ -238,7 +243,8 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	log_open("pollux-dataplane", config->log_target);
 	log_set_level(config->log_level);
-	int code = options.replay_in ? replay(config, options.replay_in, options.replay_out, options.json) : run(config);
+	int code = options.replay_in ? replay(config, options.replay_in, options.replay_out, options.json)
+				     : run(config);
 	config_free(config);
 	return code;
 }

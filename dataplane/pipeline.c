@@ -114,8 +114,9 @@ static void parse_queries(struct worker *worker, struct burst *burst)
 	for (unsigned q = 0; q < burst->queries; q++) {
 		uint8_t i = burst->packet_of[q];
 		const struct frame *frame = &burst->frame[i];
-		enum query_verdict verdict = query_parse(&burst->query[kept], frame->bytes + frame->payload_at,
-			(size_t)(frame->length - frame->payload_at), seed, &burst->rcode[kept]);
+		enum query_verdict verdict =
+			query_parse(&burst->query[kept], frame->bytes + frame->payload_at,
+				(size_t)(frame->length - frame->payload_at), seed, &burst->rcode[kept]);
 		if (verdict == QUERY_SHORT || verdict == QUERY_IS_RESPONSE) {
 			burst->fate[i] = drop_for[verdict];
 			continue;
@@ -161,7 +162,8 @@ static uint32_t reply_room(const struct port *port, const struct frame *frame)
 }
 
 // True: the reply is written. False: control shall see the question, for *reason.
-static bool write_reply(struct worker *worker, struct burst *burst, unsigned q, struct reply *reply, uint8_t *reason)
+static bool write_reply(
+	struct worker *worker, struct burst *burst, unsigned q, struct reply *reply, uint8_t *reason)
 {
 	const struct query *query = &burst->query[q];
 	*reason = MISS_NOT_HERE;
@@ -228,7 +230,8 @@ static void send_answers(struct worker *worker, struct burst *burst)
 			continue;
 		fit_mbuf(burst->mbuf[i], &burst->frame[i]);
 		if (burst->fate[i] == COUNTER_answer_dns)
-			pipeline_request_offload(burst->mbuf[i], &burst->frame[i], burst->lane->port->offload);
+			pipeline_request_offload(
+				burst->mbuf[i], &burst->frame[i], burst->lane->port->offload);
 		packet[count] = (uint8_t)i;
 		out[count++] = burst->mbuf[i];
 	}
@@ -308,7 +311,12 @@ static void hand_over(struct worker *worker, struct burst *burst)
 // Each stage walks over the burst once. A packet starts as a question to be answered; a stage may only
 // move it away from that. One packet, one verdict: received = answered + missed + punted + dropped.
 static void (*const stages[])(struct worker *, struct burst *) = {
-	receive, check_frames, parse_queries, look_up, write_replies, hand_over,
+	receive,
+	check_frames,
+	parse_queries,
+	look_up,
+	write_replies,
+	hand_over,
 };
 
 unsigned pipeline_run(struct worker *worker, const struct lane *lane)

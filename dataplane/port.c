@@ -22,7 +22,7 @@ bool port_is_pci(const char *device)
 	unsigned domain, bus, slot, function;
 	char end;
 	return sscanf(device, "%4x:%2x:%2x.%1x%c", &domain, &bus, &slot, &function, &end) == 4 ||
-		sscanf(device, "%2x:%2x.%1x%c", &bus, &slot, &function, &end) == 3;
+	       sscanf(device, "%2x:%2x.%1x%c", &bus, &slot, &function, &end) == 3;
 }
 
 static enum status refuse(const struct port *port, const char *what, int error)
@@ -47,14 +47,17 @@ static enum status find_device(struct port *port)
 	if (rte_eth_dev_get_port_by_name(name, &port->id) == 0)
 		return ST_OK;
 	if (port_is_pci(port->config->device)) {
-		log_error("ports[%u].device \"%s\": no such device, or it is not bound to a driver that DPDK can "
-			  "use (vfio-pci)", port->index, port->config->device);
+		log_error("ports[%u].device \"%s\": no such device, or it is not bound to a driver that DPDK "
+			  "can "
+			  "use (vfio-pci)",
+			port->index, port->config->device);
 		return ST_NOT_FOUND;
 	}
 	if (rte_dev_probe(port->config->device) == 0 && rte_eth_dev_get_port_by_name(name, &port->id) == 0)
 		return ST_OK;
 	// What DPDK returns here says nothing; what it has logged does.
-	log_error("ports[%u].device \"%s\": cannot be made: no such driver, argument or interface (see above)",
+	log_error(
+		"ports[%u].device \"%s\": cannot be made: no such driver, argument or interface (see above)",
 		port->index, port->config->device);
 	return ST_NOT_FOUND;
 }
@@ -62,7 +65,8 @@ static enum status find_device(struct port *port)
 static void choose_offloads(struct port *port, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
 {
 	const uint64_t wanted_rx = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
-	const uint64_t wanted_tx = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+	const uint64_t wanted_tx =
+		RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
 		RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE; // one pool, one reference: so it is here
 	conf->rxmode.offloads = info->rx_offload_capa & wanted_rx;
 	conf->txmode.offloads = info->tx_offload_capa & wanted_tx;
@@ -82,8 +86,8 @@ static enum status configure(struct port *port, const struct rte_eth_dev_info *i
 		conf.rx_adv_conf.rss_conf.rss_hf = spread;
 	}
 	if ((info->min_mtu && port->mtu < info->min_mtu) || (info->max_mtu && port->mtu > info->max_mtu)) {
-		log_error("ports[%u].mtu %u: \"%s\" can do %u to %u", port->index, port->mtu, port->config->device,
-			info->min_mtu, info->max_mtu);
+		log_error("ports[%u].mtu %u: \"%s\" can do %u to %u", port->index, port->mtu,
+			port->config->device, info->min_mtu, info->max_mtu);
 		return ST_INVALID;
 	}
 	int error = rte_eth_dev_configure(port->id, port->queues, port->queues, &conf);
@@ -97,13 +101,13 @@ static enum status share_buffers(const struct port *port, const struct config *c
 	*descriptors = (uint16_t)RTE_MIN(share / 2 & ~31u, (unsigned)DESCRIPTORS_MAX);
 	if (*descriptors >= BURST_MAX)
 		return ST_OK;
-	log_error("dataplane.mbufs %u: too few for %u ports with %u queues", config->mbufs, config->port_count,
-		port->queues);
+	log_error("dataplane.mbufs %u: too few for %u ports with %u queues", config->mbufs,
+		config->port_count, port->queues);
 	return ST_INVALID;
 }
 
-static enum status set_up_queues(struct port *port, const struct config *config, struct rte_eth_dev_info *info,
-	struct rte_mempool *pool)
+static enum status set_up_queues(struct port *port, const struct config *config,
+	struct rte_eth_dev_info *info, struct rte_mempool *pool)
 {
 	uint16_t rx;
 	enum status status = share_buffers(port, config, &rx);
@@ -118,7 +122,8 @@ static enum status set_up_queues(struct port *port, const struct config *config,
 	for (uint16_t q = 0; !error && q < port->queues; q++) {
 		error = rte_eth_rx_queue_setup(port->id, q, rx, (unsigned)node, &info->default_rxconf, pool);
 		if (!error)
-			error = rte_eth_tx_queue_setup(port->id, q, tx, (unsigned)node, &info->default_txconf);
+			error = rte_eth_tx_queue_setup(
+				port->id, q, tx, (unsigned)node, &info->default_txconf);
 	}
 	return error ? refuse(port, "cannot set up its queues", error) : ST_OK;
 }
@@ -131,7 +136,8 @@ static enum status learn_station(struct port *port, const struct config *config)
 		return refuse(port, "has no MAC address", error);
 	station_init(&port->station, mac.addr_bytes, (uint16_t)config->service_port);
 	for (unsigned i = 0; i < port->config->address_count; i++)
-		if (!station_add(&port->station, port->config->addresses[i].family, port->config->addresses[i].bytes))
+		if (!station_add(&port->station, port->config->addresses[i].family,
+			    port->config->addresses[i].bytes))
 			return ST_FULL;
 	return ST_OK;
 }
@@ -151,7 +157,8 @@ static enum status start_device(struct port *port)
 	// Neighbour solicitations come to groups.
 	error = rte_eth_allmulticast_enable(port->id);
 	if (error && error != -ENOTSUP)
-		log_warning("ports[%u]: cannot receive multicast frames: %s", port->index, rte_strerror(-error));
+		log_warning(
+			"ports[%u]: cannot receive multicast frames: %s", port->index, rte_strerror(-error));
 	return ST_OK;
 }
 
@@ -182,8 +189,9 @@ enum status port_start(struct port *port, const struct config *config, unsigned 
 		return status;
 	char mac[RTE_ETHER_ADDR_FMT_SIZE];
 	rte_ether_format_addr(mac, sizeof(mac), (const struct rte_ether_addr *)port->station.mac);
-	log_info("ports[%u] %s: MAC %s, %u queue pair%s, MTU %u, checksums by %s", index, port->config->device, mac,
-		port->queues, port->queues == 1 ? "" : "s", port->mtu, port->offload ? "the port" : "software");
+	log_info("ports[%u] %s: MAC %s, %u queue pair%s, MTU %u, checksums by %s", index,
+		port->config->device, mac, port->queues, port->queues == 1 ? "" : "s", port->mtu,
+		port->offload ? "the port" : "software");
 	return ST_OK;
 }
 

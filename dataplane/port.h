@@ -15,11 +15,11 @@
 struct rte_mempool;
 
 struct port {
-	uint16_t index; // in the configuration
-	uint16_t id;	// DPDK's
+	uint16_t index;	 // in the configuration
+	uint16_t id;	 // DPDK's
 	uint16_t queues; // pairs of one RX and one TX queue
 	uint16_t mtu;
-	unsigned offload; // enum frame_offload
+	unsigned offload;  // enum frame_offload
 	bool forgets_tpid; // the driver takes the outer tag off and puts it back as 802.1Q, whatever it was
 	bool started;
 	unsigned interface; // of the kernel, behind a vdev; 0: none
@@ -31,8 +31,8 @@ struct port {
 bool port_is_pci(const char *device);
 // Finds or makes the device, sets up at most `workers` queue pairs and starts it. Errors are logged with
 // the configuration key. `pool` outlives the port.
-CHECKED enum status port_start(struct port *, const struct config *, unsigned index, unsigned workers,
-	struct rte_mempool *pool);
+CHECKED enum status port_start(
+	struct port *, const struct config *, unsigned index, unsigned workers, struct rte_mempool *pool);
 void port_stop(struct port *);
 // Link and device counters into the stats region; logs a link that came or went.
 void port_report(const struct port *, struct port_stats *);

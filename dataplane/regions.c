@@ -25,8 +25,8 @@ static void touch(struct shm *shm)
 #endif
 }
 
-static enum status own(struct shm *shm, const char *directory, const char *file, uint32_t magic, uint32_t format,
-	uint64_t shape, uint64_t bytes)
+static enum status own(struct shm *shm, const char *directory, const char *file, uint32_t magic,
+	uint32_t format, uint64_t shape, uint64_t bytes)
 {
 	char path[PATH_MAX];
 	bool created;
@@ -72,14 +72,15 @@ enum status regions_open(struct regions *regions, struct house *house, const str
 	if (status != ST_OK)
 		return status;
 	bytes = stats_bytes(regions->workers);
-	status = own(&regions->stats, directory, "stats", STATS_MAGIC, STATS_FORMAT, shape_of(regions->workers, bytes),
-		bytes);
+	status = own(&regions->stats, directory, "stats", STATS_MAGIC, STATS_FORMAT,
+		shape_of(regions->workers, bytes), bytes);
 	if (status != ST_OK) {
 		shm_close(&regions->rings);
 		return status;
 	}
 	house->rings = regions->rings.base;
-	house->rings->workers = regions->workers; // the indices stay: what is in there is judged by its generation
+	house->rings->workers =
+		regions->workers; // the indices stay: what is in there is judged by its generation
 	house->stats = regions->stats.base;
 	memset((uint8_t *)house->stats + sizeof(struct shm_head), 0, bytes - sizeof(struct shm_head));
 	house->stats->workers = regions->workers;
@@ -150,7 +151,8 @@ static void show_catalog(struct regions *regions, struct house *house, struct ca
 	atomic_thread_fence(memory_order_seq_cst);
 	for (unsigned w = 0; w < regions->workers; w++)
 		regions->turns_then[w] = turns_of(house, w);
-	log_info("%s: %s", regions->zones_path, old ? "was replaced, the new one is in use" : "found, zones are in use");
+	log_info("%s: %s", regions->zones_path,
+		old ? "was replaced, the new one is in use" : "found, zones are in use");
 }
 
 static void look_for_zones(struct regions *regions, struct house *house)
@@ -166,8 +168,9 @@ static void look_for_zones(struct regions *regions, struct house *house)
 	if (status == ST_OK)
 		show_catalog(regions, house, fresh);
 	else if (status != regions->zones_status)
-		log_line(status == ST_NOT_FOUND ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "%s: %s%s", regions->zones_path,
-			status_text(status), status == ST_NOT_FOUND ? ", waiting for pollux-control" : "");
+		log_line(status == ST_NOT_FOUND ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "%s: %s%s",
+			regions->zones_path, status_text(status),
+			status == ST_NOT_FOUND ? ", waiting for pollux-control" : "");
 	regions->zones_status = status;
 }
 

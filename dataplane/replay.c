@@ -33,13 +33,15 @@ struct run {
 	char device[2 * PATH_MAX];
 };
 
-static void load_zones(struct catalog *catalog, const struct zone_config *zones, unsigned count, struct report *report)
+static void load_zones(
+	struct catalog *catalog, const struct zone_config *zones, unsigned count, struct report *report)
 {
 	for (unsigned z = 0; z < count; z++) {
 		enum status status = zone_load(catalog, zones[z].apex, zones[z].file, 0, report);
 		if (status != ST_OK) {
 			char text[NAME_TEXT_BYTES];
-			log_error("zone %s is not served: %s", name_to_text(text, zones[z].apex), status_text(status));
+			log_error("zone %s is not served: %s", name_to_text(text, zones[z].apex),
+				status_text(status));
 		}
 	}
 }
@@ -172,7 +174,8 @@ static void print_counters(const uint64_t *counter, bool json)
 		if (json)
 			printf("%s\"%s\": %" PRIu64, before, counter_info[c].name, counter[c]);
 		else
-			printf("%-20s %12" PRIu64 " %s\n", counter_info[c].name, counter[c], counter_info[c].unit);
+			printf("%-20s %12" PRIu64 " %s\n", counter_info[c].name, counter[c],
+				counter_info[c].unit);
 		before = ", ";
 	}
 	if (json)
@@ -184,9 +187,11 @@ static bool adds_up(const uint64_t *counter)
 	uint64_t sum[COUNTS_DETAIL + 1] = { 0 };
 	for (unsigned c = 0; c < COUNTER_COUNT; c++)
 		sum[counter_info[c].class] += counter[c];
-	uint64_t verdicts = sum[COUNTS_ANSWERED] + sum[COUNTS_MISSED] + sum[COUNTS_PUNTED] + sum[COUNTS_DROPPED];
+	uint64_t verdicts =
+		sum[COUNTS_ANSWERED] + sum[COUNTS_MISSED] + sum[COUNTS_PUNTED] + sum[COUNTS_DROPPED];
 	if (sum[COUNTS_RECEIVED] != verdicts)
-		log_error("%" PRIu64 " packets received, but %" PRIu64 " verdicts", sum[COUNTS_RECEIVED], verdicts);
+		log_error("%" PRIu64 " packets received, but %" PRIu64 " verdicts", sum[COUNTS_RECEIVED],
+			verdicts);
 	return sum[COUNTS_RECEIVED] == verdicts;
 }
 

@@ -16,7 +16,8 @@ static uint64_t now_ms(const struct worker *worker)
 	return atomic_load_explicit(&worker->house->stats->now_ms, memory_order_relaxed);
 }
 
-static void fill_slot(struct ring_slot *slot, const struct worker *worker, const struct burst *burst, unsigned i)
+static void fill_slot(
+	struct ring_slot *slot, const struct worker *worker, const struct burst *burst, unsigned i)
 {
 	const struct frame *frame = &burst->frame[i];
 	bool miss = burst->fate[i] == COUNTER_miss;
@@ -72,8 +73,8 @@ static void send_outgoing(struct worker *worker, struct outgoing *out)
 	for (unsigned i = 0; i < out->count; i++)
 		bytes[i] = out->mbuf[i]->pkt_len;
 	const struct port *port = &worker->house->ports[out->port];
-	unsigned sent =
-		rte_eth_tx_burst(port->id, (uint16_t)worker->tx_queue[out->port], out->mbuf, (uint16_t)out->count);
+	unsigned sent = rte_eth_tx_burst(
+		port->id, (uint16_t)worker->tx_queue[out->port], out->mbuf, (uint16_t)out->count);
 	for (unsigned i = 0; i < sent; i++) {
 		worker->counter[out->reply[i] ? COUNTER_control_reply : COUNTER_control_frame]++;
 		worker->counter[COUNTER_tx_bytes] += bytes[i];
@@ -89,13 +90,13 @@ static void send_outgoing(struct worker *worker, struct outgoing *out)
 static bool is_stale(const struct worker *worker, const struct msg *msg)
 {
 	return msg->generation != (uint32_t)worker->house->rings->head.generation ||
-		now_ms(worker) > msg->time_ms + MESSAGE_MAX_AGE_MS;
+	       now_ms(worker) > msg->time_ms + MESSAGE_MAX_AGE_MS;
 }
 
 static bool is_for_us(const struct worker *worker, const struct msg *msg)
 {
 	return msg_is_sound(msg, FROM_CONTROL) && msg->port < worker->house->port_count &&
-		worker->tx_queue[msg->port] >= 0 && msg->bytes >= RTE_ETHER_HDR_LEN;
+	       worker->tx_queue[msg->port] >= 0 && msg->bytes >= RTE_ETHER_HDR_LEN;
 }
 
 // Makes the copied message into what goes out. Everything is judged in the copy: the ring is control's.
@@ -120,7 +121,8 @@ static bool finish_message(const struct worker *worker, struct rte_mbuf *mbuf, c
 }
 
 // An mbuf with the message ready to send, or NULL, counted.
-static struct rte_mbuf *take_message(struct worker *worker, const struct ring_slot *slot, const struct msg *msg)
+static struct rte_mbuf *take_message(
+	struct worker *worker, const struct ring_slot *slot, const struct msg *msg)
 {
 	if (!is_for_us(worker, msg)) {
 		worker->counter[COUNTER_control_malformed]++;

@@ -34,7 +34,8 @@ void worker_free(struct worker *worker)
 	rte_free(worker);
 }
 
-void workers_deal(struct worker *const *workers, unsigned count, const struct port *ports, unsigned port_count)
+void workers_deal(
+	struct worker *const *workers, unsigned count, const struct port *ports, unsigned port_count)
 {
 	unsigned next = 0;
 	for (unsigned p = 0; p < port_count; p++) {

@@ -30,7 +30,8 @@ static struct station our_station(void)
 	station_init(&station, mac, 53);
 	station.any_mac = true;
 	must(inet_pton(AF_INET, "198.18.0.53", address) == 1 && station_add(&station, AF_INET, address));
-	must(inet_pton(AF_INET6, "2001:db8:53::53", address) == 1 && station_add(&station, AF_INET6, address));
+	must(inet_pton(AF_INET6, "2001:db8:53::53", address) == 1 &&
+		station_add(&station, AF_INET6, address));
 	return station;
 }
 
@@ -45,7 +46,8 @@ static bool answer(const struct catalog *catalog, struct frame *frame)
 	unsigned bytes = frame->length - frame->payload_at;
 	switch (query_parse(&query, frame->bytes + frame->payload_at, bytes, SEED, &rcode)) {
 	case QUERY_VALID:
-		if (answer_query(catalog, &policy, &query, catalog_find(catalog, &query.name), OVER_UDP, &reply) != ANSWER_READY)
+		if (answer_query(catalog, &policy, &query, catalog_find(catalog, &query.name), OVER_UDP,
+			    &reply) != ANSWER_READY)
 			return false;
 		break;
 	case QUERY_ERROR:

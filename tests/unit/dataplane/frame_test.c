@@ -103,7 +103,8 @@ static void other_addresses_are_not_ours(void **state)
 static void impossible_sources_are_dropped(void **state)
 {
 	(void)state;
-	static const char *const bad4[] = { "0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "198.18.0.53" };
+	static const char *const bad4[] = { "0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255",
+		"198.18.0.53" };
 	static const char *const bad6[] = { "::", "::1", "ff02::1", "::ffff:198.18.0.1", "2001:db8:53::53" };
 	for (unsigned i = 0; i < 5; i++) {
 		struct packet packet;
@@ -254,7 +255,8 @@ static void make_extended(struct packet *packet, unsigned first, const uint8_t *
 static void options_of_ip6_are_skipped_where_they_may_stand(void **state)
 {
 	(void)state;
-	static const uint8_t hop_then_destination[] = { 60, 0, 1, 4, 0, 0, 0, 0, 17, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t hop_then_destination[] = { 60, 0, 1, 4, 0, 0, 0, 0, 17, 1, 1, 12, 0, 0, 0, 0, 0,
+		0, 0, 0, 0, 0, 0, 0 };
 	static const uint8_t destination_then_hop[] = { 0, 0, 1, 4, 0, 0, 0, 0, 17, 0, 1, 4, 0, 0, 0, 0 };
 	static const uint8_t too_long[] = { 17, 255, 1, 4, 0, 0, 0, 0 };
 	struct packet packet;

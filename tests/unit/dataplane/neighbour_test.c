@@ -127,7 +127,8 @@ static void make_solicitation(struct packet *packet, struct solicitation s)
 	finish_icmp6(packet);
 }
 
-static void assert_advertisement(const struct packet *reply, const char *to, unsigned flags, const char *target)
+static void assert_advertisement(
+	const struct packet *reply, const char *to, unsigned flags, const char *target)
 {
 	assert_int_equal(reply->length, reply->ip_at + 40 + 32);
 	assert_memory_equal(reply->octet + 6, our_mac, 6);
@@ -147,7 +148,8 @@ static void a_solicitation_for_our_address_is_answered(void **state)
 {
 	(void)state;
 	struct packet packet, reply;
-	make_solicitation(&packet, (struct solicitation){ solicited_mac, peer6, solicited_group, our6, 255, true });
+	make_solicitation(
+		&packet, (struct solicitation){ solicited_mac, peer6, solicited_group, our6, 255, true });
 	assert_int_equal(check(&packet, &reply), COUNTER_answer_ndp);
 	assert_advertisement(&reply, peer6, 0x60, our6);
 	assert_memory_equal(reply.octet, peer_mac, 6);
@@ -160,7 +162,8 @@ static void our_link_local_address_is_answered_too(void **state)
 {
 	(void)state;
 	struct packet packet, reply;
-	make_solicitation(&packet, (struct solicitation){ solicited_mac, peer6, solicited_group, "fe80::ff:fe00:53", 255, true });
+	make_solicitation(&packet, (struct solicitation){ solicited_mac, peer6, solicited_group,
+					   "fe80::ff:fe00:53", 255, true });
 	assert_int_equal(check(&packet, &reply), COUNTER_answer_ndp);
 	assert_advertisement(&reply, peer6, 0x60, "fe80::ff:fe00:53");
 }
@@ -169,7 +172,8 @@ static void duplicate_address_detection_is_answered_to_all_nodes(void **state)
 {
 	(void)state;
 	struct packet packet, reply;
-	make_solicitation(&packet, (struct solicitation){ solicited_mac, "::", solicited_group, our6, 255, false });
+	make_solicitation(
+		&packet, (struct solicitation){ solicited_mac, "::", solicited_group, our6, 255, false });
 	assert_int_equal(check(&packet, &reply), COUNTER_answer_ndp);
 	assert_advertisement(&reply, "ff02::1", 0x20, our6);
 	assert_memory_equal(reply.octet, "\x33\x33\0\0\0\1", 6);
@@ -187,7 +191,8 @@ static void wrong_solicitations_are_dropped(void **state)
 		{ { solicited_mac, "::", solicited_group, our6, 255, true }, COUNTER_drop_icmp },
 		{ { our_mac, "::", our6, our6, 255, false }, COUNTER_drop_icmp },
 		{ { solicited_mac, peer6, solicited_group, "ff02::1", 255, true }, COUNTER_drop_icmp },
-		{ { solicited_mac, peer6, solicited_group, "2001:db8:54::53", 255, true }, COUNTER_drop_ip_not_ours },
+		{ { solicited_mac, peer6, solicited_group, "2001:db8:54::53", 255, true },
+			COUNTER_drop_ip_not_ours },
 		{ { other_mac, peer6, "ff02::1:ff00:54", our6, 255, true }, COUNTER_drop_ip_not_ours },
 		{ { other_mac, peer6, solicited_group, our6, 255, true }, COUNTER_drop_ip_not_ours },
 	};
@@ -202,7 +207,8 @@ static void an_option_without_length_makes_a_solicitation_wrong(void **state)
 {
 	(void)state;
 	struct packet packet, reply;
-	make_solicitation(&packet, (struct solicitation){ solicited_mac, peer6, solicited_group, our6, 255, true });
+	make_solicitation(
+		&packet, (struct solicitation){ solicited_mac, peer6, solicited_group, our6, 255, true });
 	packet.octet[packet.l4_at + 25] = 0;
 	finish_icmp6(&packet);
 	assert_int_equal(check(&packet, &reply), COUNTER_drop_icmp);
@@ -275,13 +281,15 @@ static void every_icmp_type_has_one_fate(void **state)
 	for (unsigned type = 0; type < 256; type++) {
 		bool punted = type == 0 || type == 3 || type == 11 || type == 12;
 		make_icmp4(&packet, type);
-		assert_int_equal(check(&packet, &reply),
-			type == 8 ? COUNTER_answer_echo : punted ? COUNTER_punt : COUNTER_drop_icmp);
+		assert_int_equal(check(&packet, &reply), type == 8 ? COUNTER_answer_echo
+							 : punted  ? COUNTER_punt
+								   : COUNTER_drop_icmp);
 		punted = (type >= 1 && type <= 4) || type == 129 || type == 136;
 		make_icmp6(&packet, type, 255);
 		if (type != 135)
-			assert_int_equal(check(&packet, &reply),
-				type == 128 ? COUNTER_answer_echo : punted ? COUNTER_punt : COUNTER_drop_icmp);
+			assert_int_equal(check(&packet, &reply), type == 128 ? COUNTER_answer_echo
+								 : punted    ? COUNTER_punt
+									     : COUNTER_drop_icmp);
 	}
 	make_icmp6(&packet, 136, 254); // an advertisement from beyond the link
 	assert_int_equal(check(&packet, &reply), COUNTER_drop_icmp);

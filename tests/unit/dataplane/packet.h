@@ -66,8 +66,8 @@ static inline void put_address(struct packet *packet, int family, const char *te
 }
 
 // Ethernet with the tags of a list of TPID, TCI pairs that ends with 0.
-static inline void put_ether(struct packet *packet, const uint8_t *to, const uint8_t *from, const uint16_t *tags,
-	unsigned type)
+static inline void put_ether(
+	struct packet *packet, const uint8_t *to, const uint8_t *from, const uint16_t *tags, unsigned type)
 {
 	packet->length = 0;
 	put(packet, to, 6);
@@ -94,7 +94,8 @@ static inline void put_ip4(struct packet *packet, const char *from, const char *
 	packet->l4_at = packet->length;
 }
 
-static inline void put_ip6(struct packet *packet, const char *from, const char *to, unsigned next, unsigned hops)
+static inline void put_ip6(
+	struct packet *packet, const char *from, const char *to, unsigned next, unsigned hops)
 {
 	const uint8_t head[] = { 0x60, 1, 2, 3, 0, 0, (uint8_t)next, (uint8_t)hops };
 	put(packet, head, sizeof(head));
@@ -131,7 +132,8 @@ static inline unsigned l4_sum(const struct packet *packet, unsigned protocol, un
 	return plain_sum(packet->octet + packet->l4_at, bytes, sum);
 }
 
-static inline void put_udp(struct packet *packet, unsigned from, unsigned to, const void *data, unsigned bytes)
+static inline void put_udp(
+	struct packet *packet, unsigned from, unsigned to, const void *data, unsigned bytes)
 {
 	put16(packet, from);
 	put16(packet, to);
@@ -143,7 +145,8 @@ static inline void put_udp(struct packet *packet, unsigned from, unsigned to, co
 	finish_ip(packet);
 }
 
-static const char question[] = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x07" "example\x00\x00\x01\x00\x01";
+static const char question[] = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x07"
+			       "example\x00\x00\x01\x00\x01";
 enum { QUESTION_BYTES = sizeof(question) - 1 };
 
 static inline void make_query4(struct packet *packet, const uint16_t *tags)
@@ -174,13 +177,17 @@ static inline struct station test_station(void)
 
 static inline struct frame frame_of(struct packet *packet)
 {
-	return (struct frame){ .bytes = packet->octet, .room = sizeof(packet->octet), .length = (uint16_t)packet->length };
+	return (struct frame){
+		.bytes = packet->octet, .room = sizeof(packet->octet), .length = (uint16_t)packet->length
+	};
 }
 
 // A frame that was changed in place, as a packet of its own.
 static inline struct packet packet_of(const struct frame *frame)
 {
-	struct packet packet = { .length = frame->length, .ip_at = frame->network_at, .l4_at = frame->transport_at };
+	struct packet packet = {
+		.length = frame->length, .ip_at = frame->network_at, .l4_at = frame->transport_at
+	};
 	memcpy(packet.octet, frame->bytes, frame->length);
 	return packet;
 }
