@@ -129,23 +129,28 @@ int server_choose(struct server_list *list, struct server_tries *tries, uint64_t
 	return best;
 }
 
-void server_answered(struct server *server, uint64_t rtt_us)
+void server_answered(struct server *server, uint64_t sent_at_us, uint64_t now_us)
 {
+	uint64_t rtt_us = now_us - sent_at_us;
 	uint32_t rtt = rtt_us < SRTT_MAX_US ? (uint32_t)rtt_us : SRTT_MAX_US;
 	bool fresh = server->srtt_us == 0 || server_is_silent(server);
 	// RFC 6298 2.3: alpha = 1/8
 	server->srtt_us = fresh ? rtt : server->srtt_us - server->srtt_us / 8 + rtt / 8;
 	if (server->srtt_us == 0)
 		server->srtt_us = 1;
+	server->heard_at_us = now_us;
 	server->silences = 0;
 	server->down_until_us = 0;
 }
 
-void server_kept_silent(struct server *server, uint64_t waited_us, uint64_t now_us)
+void server_kept_silent(struct server *server, uint64_t sent_at_us, uint64_t now_us)
 {
+	if (server->heard_at_us >= sent_at_us || server->silence_at_us > sent_at_us)
+		return;
 	uint64_t srtt = (uint64_t)server->srtt_us * 2;
-	if (srtt < waited_us)
-		srtt = waited_us;
+	if (srtt < now_us - sent_at_us)
+		srtt = now_us - sent_at_us;
+	server->silence_at_us = now_us;
 	server->srtt_us = srtt < SRTT_MAX_US ? (uint32_t)srtt : SRTT_MAX_US;
 	server->silences++;
 	if (server_is_silent(server))

@@ -15,7 +15,8 @@ struct server {
 	struct sockaddr_storage address;
 	socklen_t address_bytes;
 	uint32_t srtt_us;  // smoothed round trip time; 0: not asked yet
-	unsigned silences; // tries in a row without an answer
+	uint64_t heard_at_us, silence_at_us; // its last answer; when it was last found silent
+	unsigned silences; // in a row
 	uint64_t down_until_us; // not the first choice before then
 	uint64_t plain_until_us; // no EDNS before then: it answered FORMERR to it
 	uint64_t one_case_until_us; // no mixed case before then: it does not give it back
@@ -44,9 +45,10 @@ struct server_tries {
 // that keeps silent only when its time to be tried again has come, then the fastest. Marks the choice.
 int server_choose(struct server_list *, struct server_tries *, uint64_t now_us);
 
-void server_answered(struct server *, uint64_t rtt_us);
-bool server_is_silent(const struct server *); // for more than one try in a row
+void server_answered(struct server *, uint64_t sent_at_us, uint64_t now_us);
+bool server_is_silent(const struct server *); // more than once in a row
 // True when that has changed since it was last told, and enough time has passed to tell it again.
 bool server_has_news(struct server *, uint64_t now_us);
-// Backs off: 1, 2, 4 ... 64 seconds after two tries in a row without an answer.
-void server_kept_silent(struct server *, uint64_t waited_us, uint64_t now_us);
+// A try sent then had no answer. Many at once are one silence, and a loss among answers is none. Backs off:
+// 1, 2, 4 ... 64 seconds from the second silence in a row on.
+void server_kept_silent(struct server *, uint64_t sent_at_us, uint64_t now_us);

@@ -364,14 +364,14 @@ static void tell_news(const struct upstream *up, struct server *server, uint64_t
 static void note_answer(const struct try *try, uint64_t now)
 {
 	struct server *server = server_of(try);
-	server_answered(server, now - try->sent_at_us);
+	server_answered(server, try->sent_at_us, now);
 	tell_news(try->exchange->upstream, server, now);
 }
 
 static void note_silence(const struct try *try, uint64_t now)
 {
 	struct server *server = server_of(try);
-	server_kept_silent(server, now - try->sent_at_us, now);
+	server_kept_silent(server, try->sent_at_us, now);
 	tell_news(try->exchange->upstream, server, now);
 }
 

@@ -49,18 +49,30 @@ static int first_choice(void)
 	return server_choose(list, &tries, now);
 }
 
+static void answered(struct server *server, uint64_t rtt_us)
+{
+	server_answered(server, now - rtt_us, now);
+}
+
+// Time passes meanwhile.
+static void kept_silent(struct server *server)
+{
+	now += TIMEOUT_US;
+	server_kept_silent(server, now - TIMEOUT_US, now);
+}
+
 static void all_answer(uint64_t a, uint64_t b, uint64_t c)
 {
-	server_answered(&list->server[0], a);
-	server_answered(&list->server[1], b);
-	server_answered(&list->server[2], c);
+	answered(&list->server[0], a);
+	answered(&list->server[1], b);
+	answered(&list->server[2], c);
 }
 
 static void unknown_servers_are_tried_in_the_order_given(void **state)
 {
 	(void)state;
 	assert_int_equal(first_choice(), 0);
-	server_answered(&list->server[0], 5000);
+	answered(&list->server[0], 5000);
 	assert_int_equal(first_choice(), 1);
 }
 
@@ -91,10 +103,10 @@ static void one_slow_answer_does_not_undo_many_fast_ones(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 50; i++)
 		all_answer(10000, 15000, 15000);
-	server_answered(&list->server[0], 40000);
+	answered(&list->server[0], 40000);
 	assert_int_equal(first_choice(), 0);
 	for (unsigned i = 0; i < 10; i++)
-		server_answered(&list->server[0], 40000);
+		answered(&list->server[0], 40000);
 	assert_int_not_equal(first_choice(), 0);
 }
 
@@ -106,7 +118,7 @@ static void an_unused_slow_server_gets_another_try_in_the_end(void **state)
 	for (unsigned i = 0; i < 1000 && !again; i++) {
 		int choice = first_choice();
 		again = choice == 1;
-		server_answered(&list->server[choice], choice == 0 ? 10000 : 20000);
+		answered(&list->server[choice], choice == 0 ? 10000 : 20000);
 	}
 	assert_true(again);
 }
@@ -115,8 +127,9 @@ static void a_silent_server_waits_until_its_back_off_ends_and_is_then_tried_by_o
 {
 	(void)state;
 	all_answer(1000, 20000, 30000);
-	server_kept_silent(&list->server[0], TIMEOUT_US, now);
-	server_kept_silent(&list->server[0], TIMEOUT_US, now);
+	now++;
+	kept_silent(&list->server[0]);
+	kept_silent(&list->server[0]);
 	list->server[0].srtt_us = 1; // the back-off alone keeps it waiting
 	assert_int_equal(first_choice(), 1);
 	now += SECOND - 1;
@@ -130,15 +143,39 @@ static void the_back_off_doubles_up_to_64_seconds(void **state)
 {
 	(void)state;
 	struct server *server = &list->server[0];
-	server_kept_silent(server, TIMEOUT_US, now);
+	kept_silent(server);
 	assert_int_equal(server->down_until_us, 0); // one lost packet is no silence
 	for (unsigned i = 0; i < 20; i++) {
-		server_kept_silent(server, TIMEOUT_US, now);
+		kept_silent(server);
 		assert_int_equal(server->down_until_us - now, SECOND << (i < 6 ? i : 6));
 	}
-	server_answered(server, 5000);
+	answered(server, 5000);
 	assert_int_equal(server->down_until_us, 0);
 	assert_int_equal(server->srtt_us, 5000);
+}
+
+static void many_lost_at_once_are_one_silence(void **state)
+{
+	(void)state;
+	struct server *server = &list->server[0];
+	for (unsigned i = 0; i < 500; i++)
+		server_kept_silent(server, now - TIMEOUT_US + i, now + i);
+	assert_int_equal(server->silences, 1);
+	server_kept_silent(server, now + 1000, now + TIMEOUT_US);
+	assert_int_equal(server->silences, 2);
+}
+
+static void a_loss_among_answers_is_no_silence(void **state)
+{
+	(void)state;
+	struct server *server = &list->server[0];
+	for (unsigned i = 0; i < 10; i++) {
+		now += 1000;
+		server_answered(server, now - 300, now);
+		server_kept_silent(server, now - TIMEOUT_US, now);
+	}
+	assert_int_equal(server->silences, 0);
+	assert_int_equal(server->srtt_us, 300);
 }
 
 static void news_are_that_it_fell_silent_and_that_it_answers_again(void **state)
@@ -146,12 +183,12 @@ static void news_are_that_it_fell_silent_and_that_it_answers_again(void **state)
 	(void)state;
 	struct server *server = &list->server[0];
 	assert_false(server_has_news(server, now));
-	server_kept_silent(server, TIMEOUT_US, now);
+	kept_silent(server);
 	assert_false(server_has_news(server, now));
-	server_kept_silent(server, TIMEOUT_US, now);
+	kept_silent(server);
 	assert_true(server_has_news(server, now));
 	assert_false(server_has_news(server, now));
-	server_answered(server, 5000);
+	answered(server, 5000);
 	assert_false(server_has_news(server, now + 9 * SECOND)); // not so soon
 	assert_true(server_has_news(server, now + 10 * SECOND));
 	assert_false(server_has_news(server, now + 30 * SECOND));
@@ -162,7 +199,7 @@ static void when_all_are_silent_the_one_due_first_is_asked(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 3; i++)
 		for (unsigned k = 0; k < 5 - i; k++)
-			server_kept_silent(&list->server[i], TIMEOUT_US, now);
+			kept_silent(&list->server[i]);
 	assert_int_equal(first_choice(), 2);
 }
 
@@ -201,6 +238,8 @@ int main(void)
 		TEST(an_unused_slow_server_gets_another_try_in_the_end),
 		TEST(a_silent_server_waits_until_its_back_off_ends_and_is_then_tried_by_one_question),
 		TEST(the_back_off_doubles_up_to_64_seconds),
+		TEST(many_lost_at_once_are_one_silence),
+		TEST(a_loss_among_answers_is_no_silence),
 		TEST(news_are_that_it_fell_silent_and_that_it_answers_again),
 		TEST(when_all_are_silent_the_one_due_first_is_asked),
 		TEST(what_was_learned_goes_on_in_a_new_list),
