@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "loader.h"
 
+#define NICE 5
 #define PROGRESS_US 2000 // of finished loads at once, before the event loop gets its turn
 
 STAILQ_HEAD(loads, load);
@@ -135,6 +137,14 @@ static void run_writing(struct load *load)
 	load->stage = LOAD_WRITTEN;
 }
 
+static void run_backing(struct load *load)
+{
+	// Without success the reservation fails in the same way, and says so.
+	if (catalog_back(load->backing, load->file_bytes) != ST_OK)
+		load->file_bytes = UINT64_MAX;
+	load->backing = NULL;
+}
+
 // Images to write go first: they give their memory back.
 static struct load *next_load(struct loader *loader)
 {
@@ -162,9 +172,13 @@ static void *work(void *ctx)
 {
 	struct loader *loader = ctx;
 	struct load *load;
+	// Linux: of this thread alone. Whoever waits for an answer of the event loop goes before whoever waits for a zone.
+	setpriority(PRIO_PROCESS, 0, NICE);
 	while ((load = next_load(loader))) {
 		uint64_t began = monotonic_us();
-		if (load->stage == LOAD_READ)
+		if (load->backing)
+			run_backing(load);
+		else if (load->stage == LOAD_READ)
 			run_writing(load);
 		else
 			run_reading(loader, load);
@@ -300,6 +314,13 @@ void loader_read(struct loader *loader, struct load *load)
 {
 	load->stage = LOAD_UNCHANGED;
 	put(loader, &loader->to_read, load);
+}
+
+void loader_back(struct loader *loader, struct load *load, struct catalog *catalog, uint64_t file_bytes)
+{
+	load->backing = catalog;
+	load->file_bytes = file_bytes;
+	put(loader, &loader->to_write, load);
 }
 
 void loader_write(struct loader *loader, struct load *load, void *room)

@@ -35,7 +35,9 @@ struct load {
 	uint64_t image_bytes, loaded_at_s;
 	uint64_t took_us; // the thread's time
 	void *room;
+	uint64_t file_bytes; // of the region: what the kernel was asked for so far
 
+	struct catalog *backing; // what loader_back() is to make longer
 	struct zone_builder *builder;
 	struct zonefile_source source;
 	STAILQ_ENTRY(load) link;
@@ -57,3 +59,5 @@ unsigned loader_threads(const struct loader *);
 
 void loader_read(struct loader *, struct load *);	     // the load is the loader's until `progress`
 void loader_write(struct loader *, struct load *, void *room); // the same; goes before any reading
+// The same for a load that was read: asks the kernel for that much memory for the catalog, then comes back as it was.
+void loader_back(struct loader *, struct load *, struct catalog *, uint64_t file_bytes);

@@ -14,6 +14,7 @@
 #include "reclaim.h"
 
 #define LOADS_PER_THREAD 8 // on the way at once: bounds what records take before they are images
+#define LARGE_BYTES (UINT64_C(4) << 20) // for such an image the region grows in a thread: it takes milliseconds
 #define FAILED_LINES_MAX 50 // of the log, for one order: more zones than that are only counted
 
 const char *const zone_state_name[ZONE_STATE_COUNT] = { "loading", "loaded", "failed" };
@@ -369,6 +370,11 @@ static void attempt_over(struct publisher *p, struct zone *zone, struct load *lo
 static enum status find_room(struct publisher *p, struct load *load)
 {
 	void *room;
+	uint64_t growth = catalog_growth(p->catalog, load->image_bytes);
+	if (growth > load->file_bytes && load->image_bytes >= LARGE_BYTES) {
+		loader_back(p->loader, load, p->catalog, growth);
+		return ST_OK;
+	}
 	enum status status = catalog_reserve(p->catalog, load->image_bytes, &room);
 	if (status == ST_OK)
 		loader_write(p->loader, load, room);

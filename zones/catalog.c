@@ -28,6 +28,7 @@ struct catalog {
 	uint64_t device, inode;
 	bool writer;
 	struct space *space; // writer: which octets are in use
+	_Atomic uint64_t backed; // length of the file for which catalog_back() has memory
 };
 
 static struct catalog_header *header_of(const struct catalog *catalog)
@@ -175,33 +176,73 @@ bool catalog_was_replaced(const struct catalog *catalog, const char *path)
 
 // --- the writer ---
 
-// Backs the file up to `bytes` with memory. Private regions are backed by the kernel when touched.
-static enum status grow_to(struct catalog *catalog, uint64_t bytes)
+static uint64_t file_bytes_of(const struct catalog *catalog)
 {
-	struct catalog_header *header = header_of(catalog);
-	uint64_t now = atomic_load_explicit(&header->file_bytes, memory_order_relaxed);
-	if (bytes > catalog->window_bytes)
-		return ST_NO_SPACE;
-	// In proportion, so that many small zones do not make many small steps.
+	return atomic_load_explicit(&header_of(catalog)->file_bytes, memory_order_relaxed);
+}
+
+static uint64_t round_up(uint64_t bytes, uint64_t unit)
+{
+	return (bytes + unit - 1) & ~(unit - 1);
+}
+
+// How long the file becomes when `bytes` more are needed: in proportion, so that many small zones do not make many
+// small steps.
+static uint64_t growth_target(const struct catalog *catalog, uint64_t bytes)
+{
+	uint64_t now = file_bytes_of(catalog);
 	uint64_t step = now / 8 > GROWTH_BYTES ? now / 8 : GROWTH_BYTES;
-	uint64_t target = (now + step > bytes ? now + step : bytes) + HUGE_PAGE_BYTES - 1;
-	target &= ~(HUGE_PAGE_BYTES - 1);
-	if (target > catalog->window_bytes)
-		target = catalog->window_bytes;
-	// fallocate: a full file system must say so here, not as SIGBUS at the first touch.
-	if (catalog->fd >= 0 && fallocate(catalog->fd, 0, 0, (off_t)target) != 0)
-		return errno == ENOSPC || errno == EFBIG ? ST_NO_SPACE : ST_SYSTEM;
-	atomic_store_explicit(&header->file_bytes, target, memory_order_relaxed);
+	uint64_t target = round_up(now + (step > bytes ? step : bytes), HUGE_PAGE_BYTES);
+	return target > catalog->window_bytes ? catalog->window_bytes : target;
+}
+
+// fallocate: a full file system must say so here, not as SIGBUS at the first touch. Private regions are backed by
+// the kernel when touched.
+static enum status back(const struct catalog *catalog, uint64_t from, uint64_t to)
+{
+	if (catalog->fd < 0 || to <= from || fallocate(catalog->fd, 0, (off_t)from, (off_t)(to - from)) == 0)
+		return ST_OK;
+	return errno == ENOSPC || errno == EFBIG ? ST_NO_SPACE : ST_SYSTEM;
+}
+
+static enum status grow(struct catalog *catalog, uint64_t bytes)
+{
+	uint64_t now = file_bytes_of(catalog), target = growth_target(catalog, bytes);
+	if (bytes > catalog->window_bytes - now)
+		return ST_NO_SPACE;
+	uint64_t backed = atomic_load_explicit(&catalog->backed, memory_order_acquire);
+	enum status status = back(catalog, backed > now ? backed : now, target);
+	if (status == ST_NO_SPACE) { // perhaps the file system has room for this, if not for more
+		target = round_up(now + bytes, HUGE_PAGE_BYTES);
+		status = back(catalog, now, target);
+	}
+	if (status != ST_OK)
+		return status;
+	atomic_store_explicit(&header_of(catalog)->file_bytes, target, memory_order_relaxed);
 	return space_add(catalog->space, now, target - now);
+}
+
+uint64_t catalog_growth(const struct catalog *catalog, uint64_t bytes)
+{
+	bytes = round_up(bytes, UNIT);
+	return catalog->fd < 0 || space_has(catalog->space, bytes) ? 0 : growth_target(catalog, bytes);
+}
+
+enum status catalog_back(struct catalog *catalog, uint64_t file_bytes)
+{
+	enum status status = back(catalog, file_bytes_of(catalog), file_bytes);
+	uint64_t before = atomic_load(&catalog->backed);
+	while (status == ST_OK && before < file_bytes && !atomic_compare_exchange_weak(&catalog->backed, &before, file_bytes))
+		;
+	return status;
 }
 
 static enum status take_space(struct catalog *catalog, uint64_t bytes, uint64_t *at)
 {
-	bytes = (bytes + UNIT - 1) & ~(uint64_t)(UNIT - 1);
+	bytes = round_up(bytes, UNIT);
 	if (space_take(catalog->space, bytes, at))
 		return ST_OK;
-	uint64_t end = atomic_load_explicit(&header_of(catalog)->file_bytes, memory_order_relaxed);
-	enum status status = grow_to(catalog, end + bytes);
+	enum status status = grow(catalog, bytes);
 	if (status != ST_OK)
 		return status;
 	return space_take(catalog->space, bytes, at) ? ST_OK : ST_NO_SPACE;
@@ -214,7 +255,6 @@ enum status catalog_reserve(struct catalog *catalog, uint64_t bytes, void **room
 	if (status != ST_OK)
 		return status;
 	*room = catalog->base + at;
-	memset(*room, 0, bytes);
 	return ST_OK;
 }
 

@@ -460,6 +460,7 @@ void zone_builder_write(struct zone_builder *b, void *room, const struct zonefil
 {
 	struct image *image = room;
 	uint32_t names = 0;
+	memset(room, 0, zone_builder_image_bytes(b, source));
 	for (uint32_t i = 0; i < b->name_count; i++)
 		names += !b->names[i].occluded && !b->names[i].hashed;
 	const struct draft_name *apex = &b->names[0];

@@ -151,6 +151,12 @@ bool space_take(struct space *space, uint64_t bytes, uint64_t *at)
 	return true;
 }
 
+bool space_has(const struct space *space, uint64_t bytes)
+{
+	struct piece key = { .bytes = bytes };
+	return RB_NFIND(sizes, (struct sizes *)&space->sizes, &key) != NULL;
+}
+
 bool space_claim(struct space *space, uint64_t at, uint64_t bytes)
 {
 	struct piece key = { .at = at };

@@ -17,6 +17,7 @@ void space_free(struct space *); // NULL is fine
 CHECKED enum status space_add(struct space *, uint64_t at, uint64_t bytes);
 // The smallest free piece that is large enough. False: none, or no memory.
 CHECKED bool space_take(struct space *, uint64_t bytes, uint64_t *at);
+bool space_has(const struct space *, uint64_t bytes); // space_take() would find a piece
 // Marks exactly [at, at + bytes) as in use. False: not all of it is free.
 CHECKED bool space_claim(struct space *, uint64_t at, uint64_t bytes);
 // Keeps the first `bytes` of a piece in use, frees the rest.

@@ -52,7 +52,7 @@ void zone_builder_set_report(struct zone_builder *, struct report *);
 CHECKED enum status zone_builder_check(struct zone_builder *);
 // After a good check, for the same source.
 uint64_t zone_builder_image_bytes(const struct zone_builder *, const struct zonefile_source *);
-// Writes the image into `room` (zeroed, 64-aligned, that many octets).
+// Writes the image into `room` (64-aligned, that many octets).
 void zone_builder_write(struct zone_builder *, void *room, const struct zonefile_source *, uint64_t loaded_at_s);
 void zone_builder_free(struct zone_builder *);
 
