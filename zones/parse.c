@@ -196,6 +196,34 @@ static bool scan_fields(struct scanner *s, uint16_t type, struct writer *out)
 	return scan_at_end(s) || scan_expected(s, "the end of the record");
 }
 
+// Types that hold a digest behind an octet that names its kind, and how long the known kinds are.
+static const struct digest_place {
+	uint16_t type;
+	uint8_t kind_at, digest_at;
+	uint8_t bytes_of_kind[5]; // 0: not known
+} digest_places[] = {
+	{ TYPE_DS, 3, 4, { 0, 20, 32, 0, 48 } }, // RFC 4034 A.2, RFC 4509, RFC 6605
+	{ TYPE_CDS, 3, 4, { 0, 20, 32, 0, 48 } }, { TYPE_DLV, 3, 4, { 0, 20, 32, 0, 48 } },
+	{ TYPE_SSHFP, 1, 2, { 0, 20, 32 } },					    // RFC 4255, RFC 6594
+	{ TYPE_TLSA, 2, 3, { 0, 32, 64 } },					    // RFC 6698 2.1.3
+	{ TYPE_SMIMEA, 2, 3, { 0, 32, 64 } }, { TYPE_ZONEMD, 5, 6, { 0, 48, 64 } }, // RFC 8976 2.2.3
+};
+
+// A digest of a wrong length is surely a slip, but the record can be served.
+static void weigh_digest(struct scanner *s, uint16_t type, const struct writer *rdata)
+{
+	for (unsigned i = 0; i < sizeof(digest_places) / sizeof(*digest_places); i++) {
+		const struct digest_place *place = &digest_places[i];
+		if (place->type != type || writer_bytes(rdata) < place->digest_at)
+			continue;
+		unsigned kind = rdata->start[place->kind_at],
+			 bytes = (unsigned)writer_bytes(rdata) - place->digest_at;
+		unsigned expected = kind < sizeof(place->bytes_of_kind) ? place->bytes_of_kind[kind] : 0;
+		if (expected && bytes != expected)
+			scan_warn(s, "a digest of kind %u has %u octets, this one %u", kind, expected, bytes);
+	}
+}
+
 static bool scan_rdata(struct scanner *s, uint16_t type, struct writer *out)
 {
 	char name[16];
@@ -211,6 +239,8 @@ static bool scan_rdata(struct scanner *s, uint16_t type, struct writer *out)
 		if (wrong)
 			good = scan_wrong(s, "%s", wrong);
 	}
+	if (good && type >= TYPE_DS) // no earlier type has a digest
+		weigh_digest(s, type, out);
 	s->about = NULL;
 	return good;
 }

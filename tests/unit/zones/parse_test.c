@@ -200,11 +200,22 @@ static void every_listed_type_is_accepted(void **state)
 	(void)state;
 	gives("@ IN TYPE65534 \\# 2 0102\n", "test.example. 3600 TYPE65534 \\# 2 0102\n");
 	gives("@ IN TYPE65534 \\# 0\n", "test.example. 3600 TYPE65534 \\# 0\n");
-	gives("@ CAA 0 issue x\n@ DS 1 8 2 aabb\n@ SSHFP 1 1 aabb\n",
-		"test.example. 3600 CAA 0 issue \"x\"\ntest.example. 3600 DS 1 8 2 AABB\n"
-		"test.example. 3600 SSHFP 1 1 AABB\n");
+	gives("@ CAA 0 issue x\n@ DS 1 8 200 aabb\n", "test.example. 3600 CAA 0 issue \"x\"\ntest.example. 3600 DS 1 8 200 AABB\n");
 	gives("@ NAPTR 1 2 \"u\" \"s\" \"!a!b!\" .\n@ DNAME o.\n",
 		"test.example. 3600 NAPTR 1 2 \"u\" \"s\" \"!a!b!\" .\ntest.example. 3600 DNAME o.\n");
+}
+
+static void a_digest_of_a_wrong_length_is_a_warning_and_served(void **state)
+{
+	(void)state;
+	complains("@ 1 SSHFP 1 1 aabb\n@ 1 DS 1 8 2 aabb\n@ 1 TLSA 3 1 1 00\n@ 1 ZONEMD 1 1 1 00\n@ 1 CDS 0 0 0 00\n",
+		"zone:1:19: warning: SSHFP: a digest of kind 1 has 20 octets, this one 2\n"
+		"zone:2:18: warning: DS: a digest of kind 2 has 32 octets, this one 2\n"
+		"zone:3:18: warning: TLSA: a digest of kind 1 has 32 octets, this one 1\n"
+		"zone:4:20: warning: ZONEMD: a digest of kind 1 has 48 octets, this one 1\n");
+	assert_string_equal(result.records, "test.example. 1 SSHFP 1 1 AABB\ntest.example. 1 DS 1 8 2 AABB\n"
+					    "test.example. 1 TLSA 3 1 1 00\ntest.example. 1 ZONEMD 1 1 1 00\n"
+					    "test.example. 1 CDS 0 0 0 00\n");
 }
 
 static void generate_makes_a_record_for_each_number(void **state)
@@ -698,6 +709,7 @@ int main(void)
 		cmocka_unit_test(parentheses_stand_anywhere),
 		cmocka_unit_test(origin_may_be_relative),
 		cmocka_unit_test(every_listed_type_is_accepted),
+		cmocka_unit_test(a_digest_of_a_wrong_length_is_a_warning_and_served),
 		cmocka_unit_test(generate_makes_a_record_for_each_number),
 		cmocka_unit_test(a_missing_ttl_is_the_default_or_the_last_or_the_soa_minimum),
 		cmocka_unit_test(a_ttl_with_its_top_bit_set_counts_as_zero),
