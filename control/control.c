@@ -125,20 +125,22 @@ static void on_first_load(void *ctx, const struct publish_result *result)
 	tell_supervisor(ctx);
 }
 
-static void line_to_log(void *ctx, enum severity severity, const char *file, unsigned line, unsigned column,
+void control_log_finding(void *ctx, enum severity severity, const char *file, unsigned line, unsigned column,
 	const char *text)
 {
 	(void)ctx;
 	enum log_level level = severity == SEVERITY_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING;
-	if (line)
+	if (line && column)
 		log_line(level, "%s:%u:%u: %s", file, line, column, text);
+	else if (line)
+		log_line(level, "%s:%u: %s", file, line, text);
 	else
 		log_line(level, "%s: %s", file, text);
 }
 
 static enum status open_zones(struct control *control)
 {
-	struct report report = { .emit = line_to_log };
+	struct report report = { .emit = control_log_finding };
 	enum status status = publisher_new(&control->publisher, control->base, control->catalog, control->door,
 		control->directory, 0);
 	if (status != ST_OK)

@@ -54,4 +54,7 @@ CHECKED enum status control_reload(struct control *, struct report *, void (*res
 const char *control_config_path(const struct control *);
 void control_end_loop(struct control *); // a clean stop, soon
 
+// An emit function for struct report: the lines of a file's errors, logged.
+void control_log_finding(void *ctx, enum severity, const char *file, unsigned line, unsigned column, const char *text);
+
 uint64_t control_now_ms(void); // CLOCK_MONOTONIC

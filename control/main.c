@@ -138,14 +138,6 @@ static void line_to_stderr(void *ctx, enum severity severity, const char *file, 
 	report_to_stream(stderr, severity, file, line, column, text);
 }
 
-static void line_to_log(void *ctx, enum severity severity, const char *file, unsigned line, unsigned column,
-	const char *text)
-{
-	(void)ctx;
-	log_line(severity == SEVERITY_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s:%u:%u: %s", file, line, column,
-		text);
-}
-
 static void on_stop_signal(evutil_socket_t number, short what, void *ctx)
 {
 	(void)what;
@@ -164,7 +156,7 @@ static void on_reload_signal(evutil_socket_t number, short what, void *ctx)
 	(void)number;
 	(void)what;
 	struct control *control = ctx;
-	struct report report = { .emit = line_to_log };
+	struct report report = { .emit = control_log_finding };
 	log_info("reading %s again", control_config_path(control));
 	if (control_reload(control, &report, log_restart_key, NULL, NULL) != ST_OK)
 		log_error("the configuration has errors (%u); the running one goes on", report.errors);
