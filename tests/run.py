@@ -167,7 +167,8 @@ def main():
     if built:
         meson_suite(tally, GCC, "house", "house")
         meson_suite(tally, GCC, "unit", "unit")
-    if not options.quick:
+    # A chosen test hardly ever needs the other builds: only one that speaks of them.
+    if not options.quick and (not options.only or re.search("sanit|clang|fuzz", options.only)):
         if tally.wants("build: clang builds everything without a warning"):
             build(tally, CLANG, "build: clang builds everything without a warning", [], "clang")
         sanitized = build(tally, SANITIZED, "build: gcc builds everything with the sanitizers",

@@ -37,7 +37,8 @@ static inline unsigned plain_sum(const uint8_t *bytes, unsigned count, unsigned 
 static inline void put(struct packet *packet, const void *bytes, unsigned count)
 {
 	assert_true(packet->length + count <= sizeof(packet->octet));
-	memcpy(packet->octet + packet->length, bytes, count);
+	if (count)
+		memcpy(packet->octet + packet->length, bytes, count);
 	packet->length += count;
 }
 
