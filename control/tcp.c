@@ -31,6 +31,7 @@
 #define HELD_STEP_BYTES 512 // most questions are smaller: memory grows with what came, not what was announced
 #define OUTPUT_PAUSE_BYTES (64 << 10) // unsent answers that stop us from reading more questions
 #define OUTPUT_MAX_BYTES (4 << 20)    // unsent answers that end the connection
+#define DISCARDS_MAX 64		      // reads of octets that nobody wants any more: all that a socket holds
 #define SWEEP_MS 250		      // how late an idle connection may be closed
 
 // One address and how many connections it has.
@@ -140,9 +141,9 @@ static void close_connection(struct connection *c)
 	event_free(c->readable);
 	event_free(c->writable);
 	// Octets left unread would turn the close into a reset, which may overtake the answers.
-	if (c->nonsense)
-		while (recv(c->fd, c->server->input, sizeof(c->server->input), 0) > 0)
-			;
+	for (unsigned i = 0; c->nonsense && i < DISCARDS_MAX; i++)
+		if (recv(c->fd, c->server->input, sizeof(c->server->input), 0) <= 0)
+			break;
 	close(c->fd);
 	c->fd = -1;
 	if (c->dirty)
