@@ -25,9 +25,9 @@ struct ask {
 	void *ctx;
 	struct query query; // its wire is the asker's, or, once it waits, `kept`
 	unsigned step;
-	enum rcode rcode;  // when no step has an answer
-	bool waits;	   // or did
-	struct message own; // what our zones know already: the CNAMEs that lead to `target`
+	enum rcode rcode;      // when no step has an answer
+	bool waits;	       // or did
+	struct message own;    // what our zones know already: the CNAMEs that lead to `target`
 	const uint8_t *target; // the name still to be asked for, when it is not the query's
 	uint8_t kept[DNS_HEADER_BYTES + NAME_MAX_BYTES + 4];
 };
@@ -37,7 +37,7 @@ struct resolver {
 	const struct catalog *catalog;
 	struct tap *tap;
 	struct policy policy;
-	bool by_ports;	      // forwarded questions leave through the TAP
+	bool by_ports; // forwarded questions leave through the TAP
 	unsigned max_waiting;
 	struct forwarders *forwarders;
 	struct resolver_counters counters;

@@ -18,7 +18,8 @@ static void list_server(void *ctx, const struct upstream_server *server)
 	const char *state = server->silent ? "silent" : server->srtt_us ? "answers" : "unknown";
 	json_object_set_new(row, "server", json_string(forwarder_to_text(text, server->address)));
 	json_object_set_new(row, "state", json_string(state));
-	json_object_set_new(row, "rtt_ms", server->srtt_us ? json_real(server->srtt_us / 1000.0) : json_null());
+	json_object_set_new(
+		row, "rtt_ms", server->srtt_us ? json_real(server->srtt_us / 1000.0) : json_null());
 	json_object_set_new(row, "sent", json_integer((json_int_t)server->sent));
 	json_object_set_new(row, "timeouts", json_integer((json_int_t)server->timeouts));
 	json_object_set_new(row, "tcp", json_boolean(server->connected));

@@ -47,7 +47,8 @@ static int compare_pending(const struct pending *a, const struct pending *b)
 		return a->type < b->type ? -1 : 1;
 	if (a->class != b->class)
 		return a->class < b->class ? -1 : 1;
-	unsigned flags_a = a->dnssec_ok * 2u + a->checking_disabled, flags_b = b->dnssec_ok * 2u + b->checking_disabled;
+	unsigned flags_a = a->dnssec_ok * 2u + a->checking_disabled,
+		 flags_b = b->dnssec_ok * 2u + b->checking_disabled;
 	if (flags_a != flags_b)
 		return flags_a < flags_b ? -1 : 1;
 	return memcmp(a->name, b->name, a->name_bytes);
@@ -70,12 +71,13 @@ static bool is_for_client(const void *ctx, const struct message_rr *rr)
 static bool put_section(struct ask *ask, enum section section, const struct message *m)
 {
 	unsigned first = m->section_at[section], count = m->section_at[section + 1] - first;
-	return composer_add_all(&ask->resolver->composer, section, m->rr + first, count, is_for_client, &ask->query);
+	return composer_add_all(
+		&ask->resolver->composer, section, m->rr + first, count, is_for_client, &ask->query);
 }
 
 // Id, RD, CD and question are the asker's own, the sections those of the server. AA speaks for the first
-// owner in the answer (RFC 1035 4.1.1): set only when our own zone holds it. AD (RFC 4035 3.2.3) is for those who
-// have validated.
+// owner in the answer (RFC 1035 4.1.1): set only when our own zone holds it. AD (RFC 4035 3.2.3) is for those
+// who have validated.
 static enum outcome write_reply(struct ask *ask, const struct message *m)
 {
 	struct resolver *r = ask->resolver;
@@ -85,7 +87,8 @@ static enum outcome write_reply(struct ask *ask, const struct message *m)
 	flags |= m->rcode & FLAG_RCODE;
 	uint32_t limit = answer_limit(&r->policy, q, ask->asker.transport);
 	ask->rcode = RCODE_SERVFAIL;
-	if (!composer_start(c, r->buffer, limit, q->id, flags, q->wire + DNS_HEADER_BYTES, q->question_bytes, q->edns))
+	if (!composer_start(c, r->buffer, limit, q->id, flags, q->wire + DNS_HEADER_BYTES, q->question_bytes,
+		    q->edns))
 		return ERROR;
 	// RFC 2181 9: TC when something of the answer is missing, not for want of additional records.
 	if (put_section(ask, SECTION_ANSWER, &ask->own) && put_section(ask, SECTION_ANSWER, m) &&
@@ -252,7 +255,8 @@ void forwarders_reconfigure(struct forwarders *f, const struct config *config)
 	free(addresses);
 }
 
-struct forwarders *forwarders_new(struct event_base *base, struct resolver *resolver, const struct config *config)
+struct forwarders *forwarders_new(
+	struct event_base *base, struct resolver *resolver, const struct config *config)
 {
 	struct forwarders *f = calloc(1, sizeof(*f));
 	if (!f)
@@ -277,7 +281,8 @@ void forwarders_free(struct forwarders *f)
 	free(f);
 }
 
-void resolver_each_forwarder(const struct resolver *r, void (*visit)(void *ctx, const struct upstream_server *), void *ctx)
+void resolver_each_forwarder(
+	const struct resolver *r, void (*visit)(void *ctx, const struct upstream_server *), void *ctx)
 {
 	upstream_each_server(r->forwarders->upstream, visit, ctx);
 }

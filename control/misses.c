@@ -78,7 +78,8 @@ static void on_miss(void *ctx, const struct msg *msg, const uint8_t *frame)
 	miss->msg = *msg;
 	memcpy(miss->headers, frame, msg->dns_at);
 	// Behind a short datagram the frame may be padded (IEEE 802.3 4.2.3.3): the UDP length knows better.
-	unsigned bytes = msg->bytes - msg->dns_at, udp_bytes = load_be16(frame + msg->dns_at - UDP_HEADER_BYTES + 4);
+	unsigned bytes = msg->bytes - msg->dns_at,
+		 udp_bytes = load_be16(frame + msg->dns_at - UDP_HEADER_BYTES + 4);
 	if (udp_bytes >= UDP_HEADER_BYTES && udp_bytes - UDP_HEADER_BYTES < bytes)
 		bytes = udp_bytes - UDP_HEADER_BYTES;
 	resolver_ask(misses->resolver, &asker, frame + msg->dns_at, bytes, on_reply, miss);

@@ -10,7 +10,8 @@
 
 struct misses;
 
-// Registers itself for MISS messages. Both outlive it, and its waiting questions: free the resolver first. NULL: no memory.
+// Registers itself for MISS messages. Both outlive it, and its waiting questions: free the resolver first.
+// NULL: no memory.
 struct misses *misses_new(struct side_door *, struct resolver *);
 void misses_free(struct misses *); // NULL is fine
 

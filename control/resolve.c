@@ -79,8 +79,8 @@ void ask_resume(struct ask *ask, enum outcome outcome)
 		fail(ask, ask->rcode);
 }
 
-void resolver_ask(struct resolver *r, const struct asker *asker, const uint8_t *wire, unsigned bytes, ask_done *done,
-	void *ctx)
+void resolver_ask(struct resolver *r, const struct asker *asker, const uint8_t *wire, unsigned bytes,
+	ask_done *done, void *ctx)
 {
 	struct ask *ask = malloc(sizeof(*ask));
 	r->counters.asked++;
@@ -124,8 +124,8 @@ static void take_config(struct resolver *r, const struct config *config)
 	r->by_ports = !strcmp(config->forward_via, "ports");
 }
 
-struct resolver *resolver_new(struct event_base *base, const struct config *config, const struct catalog *catalog,
-	struct tap *tap)
+struct resolver *resolver_new(
+	struct event_base *base, const struct config *config, const struct catalog *catalog, struct tap *tap)
 {
 	struct resolver *r = calloc(1, sizeof(*r));
 	if (!r)

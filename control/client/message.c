@@ -83,8 +83,16 @@ size_t message_expand_name(uint8_t *to, const uint8_t *wire, size_t bytes, size_
 static int field_span(uint8_t kind, const uint8_t *at, size_t left)
 {
 	static const uint8_t fixed[F_COUNT] = {
-		[F_U8] = 1, [F_U16] = 2, [F_U32] = 4, [F_TTL] = 4, [F_IP4] = 4, [F_IP6] = 16,
-		[F_TYPE] = 2, [F_TIME] = 4, [F_ALGORITHM] = 1, [F_CERT_TYPE] = 2,
+		[F_U8] = 1,
+		[F_U16] = 2,
+		[F_U32] = 4,
+		[F_TTL] = 4,
+		[F_IP4] = 4,
+		[F_IP6] = 16,
+		[F_TYPE] = 2,
+		[F_TIME] = 4,
+		[F_ALGORITHM] = 1,
+		[F_CERT_TYPE] = 2,
 	};
 	size_t span = kind < F_COUNT ? fixed[kind] : 0;
 	if (kind == F_STRING)
@@ -141,7 +149,8 @@ static int expand_rdata(uint8_t *to, const uint8_t *wire, size_t at, size_t end,
 static const uint8_t *read_name(struct message *m, struct reader *r, enum status *status)
 {
 	uint8_t name[NAME_MAX_BYTES];
-	size_t behind = message_expand_name(name, r->start, (size_t)(r->end - r->start), (size_t)(r->at - r->start));
+	size_t behind =
+		message_expand_name(name, r->start, (size_t)(r->end - r->start), (size_t)(r->at - r->start));
 	if (!behind) {
 		*status = ST_SYNTAX;
 		return NULL;
@@ -250,7 +259,7 @@ static void write_opt(struct writer *out, uint16_t udp_size, uint16_t rcode, boo
 	write_be16(out, TYPE_OPT);
 	write_be16(out, udp_size);
 	write_u8(out, (uint8_t)(rcode >> 4));
-	write_u8(out, 0); // version
+	write_u8(out, 0);			 // version
 	write_be16(out, dnssec_ok ? 0x8000 : 0); // RFC 3225 3
 	write_be16(out, 0);
 }
@@ -353,8 +362,8 @@ static void write_rdata(struct composer *c, const struct message_rr *rr)
 	write_bytes(&c->out, at, (size_t)(end - at));
 }
 
-bool composer_start(struct composer *c, uint8_t *wire, size_t room, uint16_t id, uint16_t flags, const uint8_t *question,
-	unsigned question_bytes, bool edns)
+bool composer_start(struct composer *c, uint8_t *wire, size_t room, uint16_t id, uint16_t flags,
+	const uint8_t *question, unsigned question_bytes, bool edns)
 {
 	c->out = writer_of(wire, room);
 	c->names = 0;

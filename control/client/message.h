@@ -27,7 +27,7 @@ struct message {
 	uint16_t rcode;	     // with the upper bits of the OPT, RFC 6891 6.1.3
 	const uint8_t *name; // of the question; NULL when there was none
 	uint16_t type, class;
-	struct message_rr *rr; // without the OPT
+	struct message_rr *rr;			// without the OPT
 	unsigned section_at[SECTION_COUNT + 1]; // section s is rr[section_at[s]] up to rr[section_at[s + 1]]
 	bool edns;
 	uint16_t udp_size; // that the sender of the message announced
@@ -67,8 +67,8 @@ unsigned message_write_query(uint8_t *to, uint16_t id, uint16_t flags, const uin
 
 // Header and question, octet for octet. `room` is what the whole message may take; `edns` keeps the room
 // of an OPT free. False: not even that fits.
-bool composer_start(struct composer *, uint8_t *wire, size_t room, uint16_t id, uint16_t flags, const uint8_t *question,
-	unsigned question_bytes, bool edns);
+bool composer_start(struct composer *, uint8_t *wire, size_t room, uint16_t id, uint16_t flags,
+	const uint8_t *question, unsigned question_bytes, bool edns);
 // A record into that section; sections in order. False: no room, or not a well-formed record.
 bool composer_add(struct composer *, enum section, const struct message_rr *);
 // The RRsets of rr[0..count) that `wanted` lets through (NULL: all), each whole or not at all; an RRset is a
@@ -77,5 +77,6 @@ bool composer_add(struct composer *, enum section, const struct message_rr *);
 bool composer_add_all(struct composer *, enum section, const struct message_rr *, unsigned count,
 	bool (*wanted)(const void *ctx, const struct message_rr *), const void *ctx);
 void composer_set_flags(struct composer *, uint16_t flags); // OR-ed into the header
-// The OPT, when there is to be one (RFC 6891 6.1.2: `rcode` gives its upper bits), and the counts. Returns the length.
+// The OPT, when there is to be one (RFC 6891 6.1.2: `rcode` gives its upper bits), and the counts. Returns
+// the length.
 unsigned composer_end(struct composer *, uint16_t udp_size, uint16_t rcode, bool dnssec_ok);

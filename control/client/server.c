@@ -10,7 +10,8 @@
 #define BACKOFF_FIRST_US UINT64_C(1000000)
 #define BACKOFF_DOUBLINGS 6
 #define NEWS_US UINT64_C(10000000) // a server that comes and goes is not told about more often
-#define DECAY_SHIFT 6 // what an unused server's time shrinks by for each question, so that it gets another try
+#define DECAY_SHIFT                                                                                          \
+	6 // what an unused server's time shrinks by for each question, so that it gets another try
 
 static const struct server *find_same(const struct server_list *list, const struct sockaddr_storage *address)
 {
@@ -21,8 +22,8 @@ static const struct server *find_same(const struct server_list *list, const stru
 	return NULL;
 }
 
-struct server_list *server_list_new(const struct sockaddr_storage *addresses, unsigned count,
-	const struct server_list *former)
+struct server_list *server_list_new(
+	const struct sockaddr_storage *addresses, unsigned count, const struct server_list *former)
 {
 	struct server_list *list = calloc(1, sizeof(*list) + count * sizeof(list->server[0]));
 	if (!list)
@@ -84,7 +85,10 @@ static struct rank rank_of(const struct server *server, unsigned tries, uint64_t
 	bool silent = server_is_silent(server);
 	bool waits = silent && now_us < server->down_until_us;
 	// One whose back-off has ended goes first, once: that is how its return is noticed.
-	return (struct rank){ tries, waits, silent && !waits ? 0 : waits ? server->down_until_us : server->srtt_us };
+	return (struct rank){ tries, waits,
+		silent && !waits ? 0
+		: waits		 ? server->down_until_us
+				 : server->srtt_us };
 }
 
 static bool rank_is_better(struct rank a, struct rank b)
@@ -123,7 +127,8 @@ int server_choose(struct server_list *list, struct server_tries *tries, uint64_t
 	}
 	struct server *server = &list->server[best];
 	if (server_is_silent(server) && now_us >= server->down_until_us)
-		server->down_until_us = now_us + backoff_us(server); // one question tries it, the others do not
+		server->down_until_us =
+			now_us + backoff_us(server); // one question tries it, the others do not
 	if (tries->count[best] < UINT8_MAX)
 		tries->count[best]++;
 	return best;

@@ -14,16 +14,16 @@ struct stream;
 struct server {
 	struct sockaddr_storage address;
 	socklen_t address_bytes;
-	uint32_t srtt_us;  // smoothed round trip time; 0: not asked yet
+	uint32_t srtt_us;		     // smoothed round trip time; 0: not asked yet
 	uint64_t heard_at_us, silence_at_us; // its last answer; when it was last found silent
-	unsigned silences; // in a row
-	uint64_t down_until_us; // not the first choice before then
-	uint64_t plain_until_us; // no EDNS before then: it answered FORMERR to it
-	uint64_t one_case_until_us; // no mixed case before then: it does not give it back
-	uint64_t questions, timeouts; // tries: sent, without an answer in time
-	bool said_silent;	 // the last thing told about it
+	unsigned silences;		     // in a row
+	uint64_t down_until_us;		     // not the first choice before then
+	uint64_t plain_until_us;	     // no EDNS before then: it answered FORMERR to it
+	uint64_t one_case_until_us;	     // no mixed case before then: it does not give it back
+	uint64_t questions, timeouts;	     // tries: sent, without an answer in time
+	bool said_silent;		     // the last thing told about it
 	uint64_t said_at_us;
-	struct stream *stream;  // the TCP connection, or NULL; see stream.h
+	struct stream *stream; // the TCP connection, or NULL; see stream.h
 };
 
 struct server_list {
@@ -31,8 +31,10 @@ struct server_list {
 	struct server server[];
 };
 
-// With one reference. What `former` (may be NULL) learned about an address goes on. At most SERVERS_MAX; NULL: no memory.
-struct server_list *server_list_new(const struct sockaddr_storage *, unsigned count, const struct server_list *former);
+// With one reference. What `former` (may be NULL) learned about an address goes on. At most SERVERS_MAX;
+// NULL: no memory.
+struct server_list *server_list_new(
+	const struct sockaddr_storage *, unsigned count, const struct server_list *former);
 struct server_list *server_list_keep(struct server_list *);
 void server_list_drop(struct server_list *); // frees with the last reference, connections included
 

@@ -7,8 +7,8 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 
-#include <pollux/bytes.h>
 #include <pollux/bounds.h>
+#include <pollux/bytes.h>
 
 #include "clock.h"
 #include "stream.h"
@@ -113,8 +113,8 @@ static void on_idle(evutil_socket_t fd, short what, void *ctx)
 	stream_close(ctx);
 }
 
-struct stream *stream_open(struct event_base *base, int fd, const struct sockaddr *address, socklen_t address_bytes,
-	unsigned idle_ms, struct stream **owner)
+struct stream *stream_open(struct event_base *base, int fd, const struct sockaddr *address,
+	socklen_t address_bytes, unsigned idle_ms, struct stream **owner)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
 	if (!stream) {
@@ -134,7 +134,8 @@ struct stream *stream_open(struct event_base *base, int fd, const struct sockadd
 		stream_free(stream);
 		return NULL;
 	}
-	// A refusal told at once arrives as an event, when stream_open() has returned or before: no callbacks are set yet.
+	// A refusal told at once arrives as an event, when stream_open() has returned or before: no callbacks
+	// are set yet.
 	if (bufferevent_socket_connect(stream->channel, address, (int)address_bytes) < 0) {
 		stream_free(stream);
 		return NULL;

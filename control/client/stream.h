@@ -23,14 +23,14 @@ struct stream_question {
 	bool (*answered)(struct stream_question *, const uint8_t *wire, unsigned bytes);
 };
 
-// Takes over the unconnected socket `fd`, also when it fails (NULL). *owner points to the stream as long as it is open,
-// and is NULL afterwards.
+// Takes over the unconnected socket `fd`, also when it fails (NULL). *owner points to the stream as long as
+// it is open, and is NULL afterwards.
 struct stream *stream_open(struct event_base *, int fd, const struct sockaddr *, socklen_t, unsigned idle_ms,
 	struct stream **owner);
 // Questions under way get NULL. NULL is fine.
 void stream_close(struct stream *);
 // Sends the message with a fresh id in its first two octets. False: no memory, or no id is free.
 bool stream_ask(struct stream *, struct stream_question *, uint8_t *wire, unsigned bytes);
-void stream_forget(struct stream_question *); // no longer wanted; its reply will match nothing
-bool stream_has_answered(const struct stream *); // some question, ever
+void stream_forget(struct stream_question *);	    // no longer wanted; its reply will match nothing
+bool stream_has_answered(const struct stream *);    // some question, ever
 uint64_t stream_heard_at_us(const struct stream *); // when it was opened, or brought the last octet

@@ -13,24 +13,26 @@
 #include "stream.h"
 #include "upstream.h"
 
-#define TRIES_OPEN_MAX 3     // a slow server's answer to an earlier try still counts
-#define PORT_ATTEMPTS 32     // random ports tried before giving up
+#define TRIES_OPEN_MAX 3 // a slow server's answer to an earlier try still counts
+#define PORT_ATTEMPTS 32 // random ports tried before giving up
 #define PORT_FIRST 1024
-#define DATAGRAMS_MAX 16     // read from one socket in a row, so that a flood starves nobody
-#define TIMER_SLACK_US 5000  // the loop's clock is coarse: a timer may fire so much early
+#define DATAGRAMS_MAX 16		// read from one socket in a row, so that a flood starves nobody
+#define TIMER_SLACK_US 5000		// the loop's clock is coarse: a timer may fire so much early
 #define REMEMBER_US UINT64_C(900000000) // what a server cannot do is tried again after 15 minutes
 
 struct exchange;
 
 // One message on the way to one server, over UDP (fd) or TCP (stream).
-struct try {
+struct
+try {
 	struct exchange *exchange; // NULL: not in use
 	unsigned server;	   // index in the exchange's list
 	int fd;			   // -1: none
 	struct event *readable;
 	struct stream_question over_tcp;
 	bool edns;
-	bool case_differed; // somebody answered in another case: ask over TCP next, which nobody can forge from afar
+	bool case_differed; // somebody answered in another case: ask over TCP next, which nobody can forge
+			    // from afar
 	bool on_used_stream;
 	uint16_t id;
 	uint64_t sent_at_us;
@@ -125,13 +127,16 @@ static void finish(struct exchange *x, enum status status, const struct message 
 	done(ctx, status, reply);
 }
 
-// RFC 5452 4.5, 9.2: an unpredictable port for each query. The kernel's own choice comes from a narrower range.
+// RFC 5452 4.5, 9.2: an unpredictable port for each query. The kernel's own choice comes from a narrower
+// range.
 static bool bind_random_port(int fd, int family)
 {
 	for (unsigned i = 0; i < PORT_ATTEMPTS; i++) {
 		in_port_t port = htons((uint16_t)(PORT_FIRST + arc4random_uniform(65536 - PORT_FIRST)));
 		struct sockaddr_in ip4 = { .sin_family = AF_INET, .sin_port = port };
-		struct sockaddr_in6 ip6 = { .sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = in6addr_any };
+		struct sockaddr_in6 ip6 = {
+			.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = in6addr_any
+		};
 		int failed = family == AF_INET ? bind(fd, (const struct sockaddr *)&ip4, sizeof(ip4))
 					       : bind(fd, (const struct sockaddr *)&ip6, sizeof(ip6));
 		if (!failed)
@@ -187,7 +192,8 @@ static unsigned write_try(struct try *try, uint8_t *wire)
 	const struct exchange *x = try->exchange;
 	uint16_t flags = FLAG_RD | (x->checking_disabled ? FLAG_CD : 0);
 	uint16_t udp_size = try->edns ? x->upstream->options.udp_size : 0;
-	return message_write_query(wire, try->id, flags, try->question, try->question_bytes, udp_size, x->dnssec_ok);
+	return message_write_query(
+		wire, try->id, flags, try->question, try->question_bytes, udp_size, x->dnssec_ok);
 }
 
 static void start_timer(struct exchange *x, unsigned ms)
@@ -219,7 +225,8 @@ static struct try *new_try(struct exchange *x, unsigned server)
 	end_try(try);
 	*try = (struct try){ .exchange = x, .server = server, .fd = -1, .sent_at_us = clock_us() };
 	const struct server *s = server_of(try);
-	try->edns = x->upstream->options.udp_size && !x->plain[server] && try->sent_at_us >= s->plain_until_us;
+	try->edns =
+		x->upstream->options.udp_size && !x->plain[server] && try->sent_at_us >= s->plain_until_us;
 	try->question_bytes = x->question_bytes;
 	memcpy(try->question, x->question, x->question_bytes);
 	if (x->upstream->options.mix_case && try->sent_at_us >= s->one_case_until_us)
@@ -575,7 +582,8 @@ static struct exchange *new_exchange(struct upstream *up, const struct upstream_
 	return x;
 }
 
-enum status upstream_ask(struct upstream *up, const struct upstream_question *question, upstream_done *done, void *ctx)
+enum status upstream_ask(
+	struct upstream *up, const struct upstream_question *question, upstream_done *done, void *ctx)
 {
 	if (!up->servers || !up->servers->count)
 		return ST_NOT_FOUND;
@@ -605,7 +613,8 @@ void upstream_set_options(struct upstream *up, const struct upstream_options *op
 		up->options.open_socket = host_socket;
 }
 
-enum status upstream_set_servers(struct upstream *up, const struct sockaddr_storage *addresses, unsigned count)
+enum status upstream_set_servers(
+	struct upstream *up, const struct sockaddr_storage *addresses, unsigned count)
 {
 	struct server_list *list = server_list_new(addresses, count, up->servers);
 	if (!list)
@@ -637,7 +646,8 @@ void upstream_free(struct upstream *up)
 	free(up);
 }
 
-void upstream_each_server(const struct upstream *up, void (*visit)(void *ctx, const struct upstream_server *), void *ctx)
+void upstream_each_server(
+	const struct upstream *up, void (*visit)(void *ctx, const struct upstream_server *), void *ctx)
 {
 	uint64_t now = clock_us();
 	for (unsigned i = 0; up->servers && i < up->servers->count; i++) {

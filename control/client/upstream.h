@@ -39,51 +39,52 @@ struct upstream_question {
 // What is known about a server. Times are microseconds.
 struct upstream_server {
 	const struct sockaddr *address;
-	uint32_t srtt_us; // smoothed round trip time; 0: not asked yet
-	bool silent;	  // several tries in a row without an answer: asked now and then only
-	bool plain;	  // asked without EDNS
-	bool one_case;	  // asked without mixed case
-	bool connected;	  // over TCP
+	uint32_t srtt_us;	 // smoothed round trip time; 0: not asked yet
+	bool silent;		 // several tries in a row without an answer: asked now and then only
+	bool plain;		 // asked without EDNS
+	bool one_case;		 // asked without mixed case
+	bool connected;		 // over TCP
 	uint64_t sent, timeouts; // tries
 };
 
 // Called exactly once for each accepted question, never before upstream_ask() returns. `reply` is valid
 // during the call only.
 // ST_OK        the reply: NOERROR or NXDOMAIN, the question as asked but for case
-// ST_REFUSED   each server gave another rcode, or nonsense, or cannot be reached; the last rcode in `reply`, or NULL
-// ST_TIMEOUT   the deadline passed
-// ST_SYSTEM    no socket could be had
-// ST_CANCELLED upstream_free()
+// ST_REFUSED   each server gave another rcode, or nonsense, or cannot be reached; the last rcode in `reply`,
+// or NULL ST_TIMEOUT   the deadline passed ST_SYSTEM    no socket could be had ST_CANCELLED upstream_free()
 typedef void upstream_done(void *ctx, enum status, const struct message *reply);
 
 struct upstream *upstream_new(struct event_base *, const struct upstream_options *); // NULL: no memory
 void upstream_free(struct upstream *); // open questions get ST_CANCELLED first; NULL is fine
 // For the questions to come; those under way keep their servers.
 void upstream_set_options(struct upstream *, const struct upstream_options *);
-// AF_INET and AF_INET6, ports included; the first SERVERS_MAX count. What was learned about an address goes on.
+// AF_INET and AF_INET6, ports included; the first SERVERS_MAX count. What was learned about an address goes
+// on.
 CHECKED enum status upstream_set_servers(struct upstream *, const struct sockaddr_storage *, unsigned count);
 
 // ST_OK: `done` will be called. ST_FULL: max_open questions are under way. ST_NOT_FOUND: no servers.
 // ST_SYSTEM: no socket. ST_NO_MEMORY.
-CHECKED enum status upstream_ask(struct upstream *, const struct upstream_question *, upstream_done *, void *ctx);
+CHECKED enum status upstream_ask(
+	struct upstream *, const struct upstream_question *, upstream_done *, void *ctx);
 
 struct upstream_counters {
 	uint64_t asked, full;
-	uint64_t sent;	     // datagrams and messages over TCP
-	uint64_t retries;    // of them, after a first try for the same question
-	uint64_t tcp;	     // of them, over TCP
-	uint64_t connections; // TCP connections opened
-	uint64_t replies;    // that matched a question
-	uint64_t mismatched; // wrong id, question, case; no reply at all. Ignored.
-	uint64_t malformed;  // matched, but could not be read
-	uint64_t errors;     // matched, with an rcode that is no answer
-	uint64_t timeouts;   // tries
-	uint64_t unreachable; // tries that a network error ended
-	uint64_t no_socket;  // sockets that could not be had: descriptors, ports
+	uint64_t sent;	       // datagrams and messages over TCP
+	uint64_t retries;      // of them, after a first try for the same question
+	uint64_t tcp;	       // of them, over TCP
+	uint64_t connections;  // TCP connections opened
+	uint64_t replies;      // that matched a question
+	uint64_t mismatched;   // wrong id, question, case; no reply at all. Ignored.
+	uint64_t malformed;    // matched, but could not be read
+	uint64_t errors;       // matched, with an rcode that is no answer
+	uint64_t timeouts;     // tries
+	uint64_t unreachable;  // tries that a network error ended
+	uint64_t no_socket;    // sockets that could not be had: descriptors, ports
 	uint64_t without_edns; // questions sent again without EDNS
-	uint64_t open;	     // questions under way now
-	uint64_t sockets;    // for UDP, open now
+	uint64_t open;	       // questions under way now
+	uint64_t sockets;      // for UDP, open now
 };
 const struct upstream_counters *upstream_counters(const struct upstream *);
 // Each server, in the order given.
-void upstream_each_server(const struct upstream *, void (*visit)(void *ctx, const struct upstream_server *), void *ctx);
+void upstream_each_server(
+	const struct upstream *, void (*visit)(void *ctx, const struct upstream_server *), void *ctx);

@@ -22,7 +22,8 @@ static unsigned section_count(const struct message *m, enum section section)
 }
 
 // True when everything found room.
-static bool put_together(struct composer *c, uint8_t *wire, size_t room, const struct message *m, unsigned *bytes)
+static bool put_together(
+	struct composer *c, uint8_t *wire, size_t room, const struct message *m, unsigned *bytes)
 {
 	bool fits = true;
 	must(composer_start(c, wire, room, m->id, m->flags, question, sizeof(question) - 1, m->edns));

@@ -40,7 +40,8 @@ static void on_udp(evutil_socket_t fd, short what, void *ctx)
 	struct heard heard = { 0 };
 	socklen_t length = sizeof(heard.peer);
 	(void)what;
-	ssize_t bytes = recvfrom(fd, heard.wire, sizeof(heard.wire), 0, (struct sockaddr *)&heard.peer, &length);
+	ssize_t bytes =
+		recvfrom(fd, heard.wire, sizeof(heard.wire), 0, (struct sockaddr *)&heard.peer, &length);
 	if (bytes < DNS_HEADER_BYTES)
 		return;
 	heard.bytes = (unsigned)bytes;
@@ -77,7 +78,8 @@ static void on_end(struct bufferevent *channel, short what, void *ctx)
 	bufferevent_free(channel);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int length, void *ctx)
+static void on_accept(
+	struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int length, void *ctx)
 {
 	struct fake_server *server = ctx;
 	(void)listener;
@@ -134,7 +136,8 @@ void fake_start(struct fake_server *server, struct event_base *base, int family,
 		assert_int_equal(getsockname(server->udp, (struct sockaddr *)&address, &length), 0);
 		server->port = ntohs(((struct sockaddr_in *)&address)->sin_port);
 		server->listener = evconnlistener_new_bind(base, on_accept, server,
-			LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 16, (struct sockaddr *)&address, (int)length);
+			LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 16, (struct sockaddr *)&address,
+			(int)length);
 		if (!server->listener)
 			close(server->udp);
 	}
@@ -188,8 +191,8 @@ struct writer fake_reply(uint8_t *to, size_t room, const struct heard *heard, ui
 	return w;
 }
 
-void fake_record(struct writer *w, unsigned section, unsigned owner_at, uint16_t type, uint32_t ttl, const void *rdata,
-	unsigned bytes)
+void fake_record(struct writer *w, unsigned section, unsigned owner_at, uint16_t type, uint32_t ttl,
+	const void *rdata, unsigned bytes)
 {
 	write_be16(w, (uint16_t)(0xc000 | owner_at));
 	write_be16(w, type);

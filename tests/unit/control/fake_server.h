@@ -49,8 +49,8 @@ void fake_send(struct heard *, const uint8_t *wire, unsigned bytes);
 // Header with the question's id and RD, QR, RA and these flags; the question; no records yet.
 struct writer fake_reply(uint8_t *to, size_t room, const struct heard *, uint16_t flags);
 // One record whose owner is a pointer to `owner_at`. `section` 0..2 counts it in the header.
-void fake_record(struct writer *, unsigned section, unsigned owner_at, uint16_t type, uint32_t ttl, const void *rdata,
-	unsigned bytes);
+void fake_record(struct writer *, unsigned section, unsigned owner_at, uint16_t type, uint32_t ttl,
+	const void *rdata, unsigned bytes);
 void fake_opt(struct writer *);
 
 // Ready scripts.

@@ -41,7 +41,8 @@ static void a_message_comes_apart_into_records_with_whole_names(void **state)
 {
 	(void)state;
 	assert_int_equal(READ(HEAD("\1", "\1", "\1") QUESTION RR("\xc0\x0c", "\1", TTL, "\4", "\xc0\0\2\1")
-				 RR("\xc0\x10", "\2", TTL, "\5", "\2ns\xc0\x10") RR("\2ns\xc0\x10", "\1", TTL, "\4", "\1\2\3\4")),
+					 RR("\xc0\x10", "\2", TTL, "\5", "\2ns\xc0\x10")
+						 RR("\2ns\xc0\x10", "\1", TTL, "\4", "\1\2\3\4")),
 		ST_OK);
 	assert_int_equal(m.id, 0x1234);
 	assert_int_equal(m.rcode, 0);
@@ -59,22 +60,27 @@ static void pointers_are_followed_in_every_type_with_a_known_name(void **state)
 {
 	(void)state;
 	// SRV may not be compressed, but is by some (RFC 3597 4)
-	assert_int_equal(READ(HEAD("\1", "\0", "\0") QUESTION RR("\xc0\x0c", "\x21", TTL, "\x08", "\0\1\0\2\0\3\xc0\x10")), ST_OK);
+	assert_int_equal(READ(HEAD("\1", "\0", "\0") QUESTION RR(
+				 "\xc0\x0c", "\x21", TTL, "\x08", "\0\1\0\2\0\3\xc0\x10")),
+		ST_OK);
 	assert_memory_equal(m.rr[0].rdata, "\0\1\0\2\0\3\7example\3com", 19);
 	// NAPTR: three strings before the name
-	assert_int_equal(READ(HEAD("\1", "\0", "\0") QUESTION
-				 RR("\xc0\x0c", "\x23", TTL, "\x0b", "\0\1\0\2\1u\1s\0\xc0\x10")),
+	assert_int_equal(READ(HEAD("\1", "\0", "\0") QUESTION RR(
+				 "\xc0\x0c", "\x23", TTL, "\x0b", "\0\1\0\2\1u\1s\0\xc0\x10")),
 		ST_OK);
 	assert_int_equal(m.rr[0].rdata_bytes, 22);
 	// an unknown type stays as it is
-	assert_int_equal(READ(HEAD("\1", "\0", "\0") QUESTION "\xc0\x0c\xff\0\0\1" TTL "\0\2\xc0\x10"), ST_OK);
+	assert_int_equal(
+		READ(HEAD("\1", "\0", "\0") QUESTION "\xc0\x0c\xff\0\0\1" TTL "\0\2\xc0\x10"), ST_OK);
 	assert_memory_equal(m.rr[0].rdata, "\xc0\x10", 2);
 }
 
 static void a_ttl_with_the_top_bit_is_zero(void **state)
 {
 	(void)state;
-	assert_int_equal(READ(HEAD("\1", "\0", "\0") QUESTION RR("\xc0\x0c", "\1", "\x80\0\0\1", "\4", "\1\2\3\4")), ST_OK);
+	assert_int_equal(
+		READ(HEAD("\1", "\0", "\0") QUESTION RR("\xc0\x0c", "\1", "\x80\0\0\1", "\4", "\1\2\3\4")),
+		ST_OK);
 	assert_int_equal(m.rr[0].ttl, 0);
 }
 
@@ -86,7 +92,9 @@ static void the_opt_is_read_and_is_no_record(void **state)
 	assert_int_equal(m.udp_size, 4096);
 	assert_int_equal(m.rcode, 16);
 	assert_int_equal(m.section_at[SECTION_COUNT], 0);
-	assert_int_equal(READ(HEAD("\0", "\0", "\2") QUESTION "\0\0\x29\x10\0\0\0\0\0\0\0\0\0\x29\x10\0\0\0\0\0\0\0"), ST_SYNTAX);
+	assert_int_equal(
+		READ(HEAD("\0", "\0", "\2") QUESTION "\0\0\x29\x10\0\0\0\0\0\0\0\0\0\x29\x10\0\0\0\0\0\0\0"),
+		ST_SYNTAX);
 	assert_int_equal(READ(HEAD("\1", "\0", "\0") QUESTION "\0\0\x29\x10\0\0\0\0\0\0\0"), ST_SYNTAX);
 	assert_int_equal(READ(HEAD("\0", "\0", "\1") QUESTION "\1x\0\0\x29\x10\0\0\0\0\0\0\0"), ST_SYNTAX);
 }
@@ -100,10 +108,10 @@ static void malformed_messages_are_refused(void **state)
 	} bad[] = {
 #define BAD(literal) { literal, sizeof(literal) - 1 }
 		BAD("\x12\x34\x81\x80\0\2\0\0\0\0\0\0" QUESTION QUESTION),
-		BAD(HEAD("\1", "\0", "\0") QUESTION),
-		BAD(HEAD("\0", "\0", "\0") QUESTION "x"),
+		BAD(HEAD("\1", "\0", "\0") QUESTION), BAD(HEAD("\0", "\0", "\0") QUESTION "x"),
 		BAD(HEAD("\1", "\0", "\0") QUESTION RR("\xc0\x21", "\1", TTL, "\4", "\1\2\3\4")), // at itself
-		BAD(HEAD("\1", "\0", "\0") QUESTION RR("\xc0\xff", "\1", TTL, "\4", "\1\2\3\4")), // behind the end
+		BAD(HEAD("\1", "\0", "\0")
+				QUESTION RR("\xc0\xff", "\1", TTL, "\4", "\1\2\3\4")), // behind the end
 		BAD(HEAD("\1", "\0", "\0") QUESTION RR("\x40", "\1", TTL, "\4", "\1\2\3\4")),
 		BAD(HEAD("\1", "\0", "\0") QUESTION RR("\x80", "\1", TTL, "\4", "\1\2\3\4")),
 		BAD(HEAD("\1", "\0", "\0") QUESTION RR("\1x\xc0\x21", "\1", TTL, "\4", "\1\2\3\4")), // a loop
@@ -111,9 +119,10 @@ static void malformed_messages_are_refused(void **state)
 		BAD(HEAD("\1", "\0", "\0") QUESTION RR("\xc0\x0c", "\1", TTL, "\5", "\1\2\3\4\5")),
 		BAD(HEAD("\1", "\0", "\0") QUESTION RR("\xc0\x0c", "\1", TTL, "\3", "\1\2\3")),
 		BAD(HEAD("\1", "\0", "\0") QUESTION RR("\xc0\x0c", "\2", TTL, "\0", "")),
-		BAD(HEAD("\1", "\0", "\0") QUESTION RR("\xc0\x0c", "\2", TTL, "\3", "\xc0\x10x")), // octets behind a name
-		BAD(HEAD("\2", "\0", "\0") QUESTION RR("\xc0\x0c", "\2", TTL, "\2", "\2n")
-			RR("\xc0\x0c", "\1", TTL, "\4", "\1\2\3\4")), // a name that runs out of its RDATA
+		BAD(HEAD("\1", "\0", "\0") QUESTION RR(
+			"\xc0\x0c", "\2", TTL, "\3", "\xc0\x10x")), // octets behind a name
+		BAD(HEAD("\2", "\0", "\0") QUESTION RR("\xc0\x0c", "\2", TTL, "\2", "\2n") RR(
+			"\xc0\x0c", "\1", TTL, "\4", "\1\2\3\4")), // a name that runs out of its RDATA
 	};
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (read_copy(bad[i].wire, bad[i].bytes) != ST_SYNTAX)
@@ -142,8 +151,10 @@ static void a_name_longer_than_255_octets_is_refused(void **state)
 static void every_cut_message_is_refused(void **state)
 {
 	(void)state;
-	static const char wire[] = HEAD("\2", "\1", "\1") QUESTION RR("\xc0\x0c", "\1", TTL, "\4", "\xc0\0\2\1") RR("\xc0\x0c",
-		"\x0f", TTL, "\x09", "\0\5\4mail\xc0\x10") RR("\xc0\x10", "\2", TTL, "\5", "\2ns\xc0\x10") "\0\0\x29\x10\0\0\0\0\0\0\0";
+	static const char wire[] =
+		HEAD("\2", "\1", "\1") QUESTION RR("\xc0\x0c", "\1", TTL, "\4", "\xc0\0\2\1")
+			RR("\xc0\x0c", "\x0f", TTL, "\x09", "\0\5\4mail\xc0\x10")
+				RR("\xc0\x10", "\2", TTL, "\5", "\2ns\xc0\x10") "\0\0\x29\x10\0\0\0\0\0\0\0";
 	assert_int_equal(READ(wire), ST_OK);
 	for (size_t bytes = 0; bytes < sizeof(wire) - 1; bytes++)
 		assert_int_equal(read_copy(wire, bytes), ST_SYNTAX);
@@ -154,7 +165,8 @@ static const uint8_t question[] = QUESTION;
 
 static struct message_rr record(const char *owner, uint16_t type, const char *rdata, unsigned bytes)
 {
-	return (struct message_rr){ (const uint8_t *)owner, (const uint8_t *)rdata, 300, type, CLASS_IN, (uint16_t)bytes };
+	return (struct message_rr){ (const uint8_t *)owner, (const uint8_t *)rdata, 300, type, CLASS_IN,
+		(uint16_t)bytes };
 }
 #define RECORD(owner, type, rdata) record(owner, type, rdata, sizeof(rdata) - 1)
 
@@ -173,9 +185,9 @@ static void names_are_compressed_against_all_that_stands_before(void **state)
 		assert_true(composer_add(&c, SECTION_ANSWER, &rrs[i]));
 	unsigned bytes = composer_end(&c, 0, 0, false);
 	static const char expected[] = "\0\7\x80\0\0\1\0\3\0\0\0\0" QUESTION //
-		"\xc0\x0c\0\5\0\1" TTL "\0\x11\3cdn\7example\3net\0"
-		"\xc0\x2d\0\x0f\0\1" TTL "\0\x09\0\5\4mail\xc0\x10"
-		"\xc0\x4c\0\x21\0\1" TTL "\0\x17\0\1\0\2\0\3\3cdn\7example\3net\0";
+				       "\xc0\x0c\0\5\0\1" TTL "\0\x11\3cdn\7example\3net\0"
+				       "\xc0\x2d\0\x0f\0\1" TTL "\0\x09\0\5\4mail\xc0\x10"
+				       "\xc0\x4c\0\x21\0\1" TTL "\0\x17\0\1\0\2\0\3\3cdn\7example\3net\0";
 	assert_int_equal(bytes, sizeof(expected) - 1);
 	assert_memory_equal(wire, expected, bytes);
 	assert_int_equal(read_copy(wire, bytes), ST_OK);
@@ -186,7 +198,8 @@ static void what_finds_no_room_leaves_no_trace(void **state)
 	(void)state;
 	static struct composer c;
 	uint8_t wire[DNS_HEADER_BYTES + 21 + 30];
-	const struct message_rr big = RECORD("\4mail\7example\3com", TYPE_CNAME, "\20abcdefghijklmnop\7example\3net\0");
+	const struct message_rr big =
+		RECORD("\4mail\7example\3com", TYPE_CNAME, "\20abcdefghijklmnop\7example\3net\0");
 	const struct message_rr small = RECORD("\4mail\7example\3com", TYPE_A, "\1\2\3\4");
 	assert_true(composer_start(&c, wire, sizeof(wire), 7, FLAG_QR, question, QUESTION_BYTES, false));
 	assert_false(composer_add(&c, SECTION_ANSWER, &big));

@@ -29,8 +29,8 @@ void side_door_on(struct side_door *door, enum msg_type type, side_door_handler 
 	handler_ctx = ctx;
 }
 
-enum status side_door_reply(struct side_door *door, const struct msg *miss, const uint8_t *headers, const uint8_t *dns,
-	unsigned dns_bytes)
+enum status side_door_reply(struct side_door *door, const struct msg *miss, const uint8_t *headers,
+	const uint8_t *dns, unsigned dns_bytes)
 {
 	(void)door;
 	replies++;
@@ -48,8 +48,8 @@ static unsigned question_bytes;
 static ask_done *answer;
 static void *answer_ctx;
 
-void resolver_ask(struct resolver *r, const struct asker *who, const uint8_t *wire, unsigned bytes, ask_done *done,
-	void *ctx)
+void resolver_ask(struct resolver *r, const struct asker *who, const uint8_t *wire, unsigned bytes,
+	ask_done *done, void *ctx)
 {
 	(void)r;
 	questions++;
@@ -87,11 +87,15 @@ static struct msg make_frame(unsigned ip_header_bytes, unsigned padding)
 	memset(frame, 0xee, sizeof(frame));
 	w.at += 14;
 	*w.at = ip_header_bytes == 40 ? 0x60 : 0x45;
-	memcpy(w.at + (ip_header_bytes == 40 ? 8 : 12), "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1", ip_header_bytes == 40 ? 16 : 4);
+	memcpy(w.at + (ip_header_bytes == 40 ? 8 : 12), "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1",
+		ip_header_bytes == 40 ? 16 : 4);
 	w.at += ip_header_bytes;
 	write_bytes(&w, "\x12\x34\0\x35\0\x0d\0\0hello", 13);
-	return (struct msg){ .type = MSG_MISS, .generation = 3, .network_at = 14,
-		.dns_at = (uint16_t)(14 + ip_header_bytes + 8), .bytes = (uint16_t)(writer_bytes(&w) + padding) };
+	return (struct msg){ .type = MSG_MISS,
+		.generation = 3,
+		.network_at = 14,
+		.dns_at = (uint16_t)(14 + ip_header_bytes + 8),
+		.bytes = (uint16_t)(writer_bytes(&w) + padding) };
 }
 
 static void a_miss_goes_to_the_chain_and_its_answer_back_with_the_headers_it_came_with(void **state)

@@ -162,10 +162,17 @@ static const struct message_rr *record(const struct answer *a, enum section sect
 	return &a->message.rr[a->message.section_at[section] + i];
 }
 
-static void add(struct zone_builder *builder, const char *owner, uint16_t type, const char *rdata, unsigned bytes)
+static void add(
+	struct zone_builder *builder, const char *owner, uint16_t type, const char *rdata, unsigned bytes)
 {
-	struct record r = { .owner = (const uint8_t *)owner, .rdata = (const uint8_t *)rdata, .type = type,
-		.class = CLASS_IN, .rdata_bytes = (uint16_t)bytes, .ttl = 3600, .file = "test", .line = 1 };
+	struct record r = { .owner = (const uint8_t *)owner,
+		.rdata = (const uint8_t *)rdata,
+		.type = type,
+		.class = CLASS_IN,
+		.rdata_bytes = (uint16_t)bytes,
+		.ttl = 3600,
+		.file = "test",
+		.line = 1 };
 	assert_int_equal(zone_builder_add(builder, &r), ST_OK);
 }
 #define ADD(owner, type, rdata) add(builder, owner, type, rdata, sizeof(rdata) - 1)
@@ -176,7 +183,8 @@ static void publish_zone(void)
 	struct zonefile_source source = { .paths = (char[]){ 0 }, .bytes = 1 };
 	struct zone_builder *builder = zone_builder_new((const uint8_t *)APEX, catalog_seed(catalog));
 	zone_builder_set_report(builder, &report);
-	ADD(APEX, TYPE_SOA, "\2ns" APEX "\0\4root" APEX "\0\0\0\0\7\0\0\xe\x10\0\0\xe\x10\0\0\xe\x10\0\0\xe\x10");
+	ADD(APEX, TYPE_SOA,
+		"\2ns" APEX "\0\4root" APEX "\0\0\0\0\7\0\0\xe\x10\0\0\xe\x10\0\0\xe\x10\0\0\xe\x10");
 	ADD(APEX, TYPE_NS, "\2ns" APEX "\0");
 	ADD("\2ns" APEX, TYPE_A, "\xc0\0\2\x35");
 	ADD("\3www" APEX, TYPE_A, "\xc0\0\2\x50");
@@ -196,9 +204,15 @@ static int set_up(void **state)
 	base = event_base_new();
 	asked = waiting = tap_sockets = 0;
 	fake_start(&server, base, AF_INET, fake_answers);
-	endpoints[0] = (struct ip_endpoint){ .family = AF_INET, .bytes = { 127, 0, 0, 1 }, .port = server.port };
-	config = (struct config){ .forwarders = endpoints, .forwarder_count = 1, .forward_via = "management",
-		.forward_timeout_ms = 1000, .forward_deadline_ms = 5000, .forward_max_open = 50, .udp_size = 1232 };
+	endpoints[0] =
+		(struct ip_endpoint){ .family = AF_INET, .bytes = { 127, 0, 0, 1 }, .port = server.port };
+	config = (struct config){ .forwarders = endpoints,
+		.forwarder_count = 1,
+		.forward_via = "management",
+		.forward_timeout_ms = 1000,
+		.forward_deadline_ms = 5000,
+		.forward_max_open = 50,
+		.udp_size = 1232 };
 	assert_int_equal(catalog_open_private(&catalog, 5), ST_OK);
 	publish_zone();
 	resolver = resolver_new(base, &config, catalog, NULL);
@@ -301,7 +315,8 @@ static void cd_is_copied_both_ways(void **state)
 
 static void say_nxdomain(struct heard *heard)
 {
-	static const char soa[] = "\2ns\xc0\x0c\4root\xc0\x0c\0\0\0\7\0\0\xe\x10\0\0\xe\x10\0\0\xe\x10\0\0\xe\x10";
+	static const char soa[] =
+		"\2ns\xc0\x0c\4root\xc0\x0c\0\0\0\7\0\0\xe\x10\0\0\xe\x10\0\0\xe\x10\0\0\xe\x10";
 	uint8_t wire[512];
 	struct writer w = fake_reply(wire, sizeof(wire), heard, RCODE_NXDOMAIN);
 	fake_record(&w, 1, DNS_HEADER_BYTES + 4, TYPE_SOA, 900, soa, sizeof(soa) - 1);
@@ -402,7 +417,8 @@ static void transfers_and_other_classes_are_refused_not_forwarded(void **state)
 	(void)state;
 	static const struct {
 		uint16_t type, class;
-	} refused[] = { { TYPE_AXFR, 1 }, { TYPE_IXFR, 1 }, { TYPE_OPT, 1 }, { 249, 1 }, { 250, 1 }, { TYPE_A, CLASS_CH } };
+	} refused[] = { { TYPE_AXFR, 1 }, { TYPE_IXFR, 1 }, { TYPE_OPT, 1 }, { 249, 1 }, { 250, 1 },
+		{ TYPE_A, CLASS_CH } };
 	for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		struct client c = plain;
 		c.type = refused[i].type;
@@ -533,8 +549,8 @@ static void equal_questions_share_one_query(void **state)
 	assert_int_equal(resolver_counters(resolver)->open, 0);
 	for (unsigned i = 0; i < 10; i++) {
 		assert_int_equal(load_be16(answers[i].wire), 0x2000 + i);
-		assert_memory_equal(answers[i].wire + DNS_HEADER_BYTES, i % 2 ? OUTSIDE : "\3WwW\7EXAMPLE\3COM",
-			sizeof(OUTSIDE));
+		assert_memory_equal(answers[i].wire + DNS_HEADER_BYTES,
+			i % 2 ? OUTSIDE : "\3WwW\7EXAMPLE\3COM", sizeof(OUTSIDE));
 		assert_int_equal(count(&answers[i], SECTION_ANSWER), 1);
 	}
 	ask(&plain); // nothing is remembered
@@ -590,7 +606,8 @@ static void an_alias_out_of_our_zones_is_followed_by_the_forwarder(void **state)
 	c.name = "\1A" APEX;
 	const struct answer *a = ask(&c);
 	assert_int_equal(a->message.rcode, RCODE_NOERROR);
-	assert_int_equal(a->message.flags & (FLAG_AA | FLAG_RA), FLAG_AA | FLAG_RA); // the first owner is ours
+	assert_int_equal(
+		a->message.flags & (FLAG_AA | FLAG_RA), FLAG_AA | FLAG_RA); // the first owner is ours
 	assert_int_equal(count(a, SECTION_ANSWER), 4);
 	assert_memory_equal(record(a, SECTION_ANSWER, 0)->owner, "\1A" APEX, sizeof("\1A" APEX));
 	assert_memory_equal(record(a, SECTION_ANSWER, 0)->rdata, "\1b" APEX, sizeof("\1b" APEX));

@@ -123,8 +123,12 @@ static int set_up(void **state)
 	(void)state;
 	base = event_base_new();
 	asked_count = open_count = 0;
-	options = (struct upstream_options){ .timeout_ms = TIMEOUT_MS, .deadline_ms = DEADLINE_MS, .idle_ms = 1000,
-		.max_open = 1000, .udp_size = 1232, .mix_case = true };
+	options = (struct upstream_options){ .timeout_ms = TIMEOUT_MS,
+		.deadline_ms = DEADLINE_MS,
+		.idle_ms = 1000,
+		.max_open = 1000,
+		.udp_size = 1232,
+		.mix_case = true };
 	fake_start(&one, base, AF_INET, fake_answers);
 	fake_start(&two, base, AF_INET, fake_answers);
 	up = upstream_new(base, &options);
@@ -277,12 +281,12 @@ static void a_reply_with_anything_wrong_is_passed_over_for_the_right_one(void **
 		unsigned at;
 		uint8_t flip;
 	} changes[] = {
-		{ 0, 1 }, { 1, 0x80 },	       // id
-		{ 2, 0x80 },		       // QR
-		{ 2, 0x08 },		       // opcode
-		{ 4, 1 }, { 5, 1 }, { 5, 3 },  // QDCOUNT
-		{ DNS_HEADER_BYTES + 1, 0x20 }, // case
-		{ DNS_HEADER_BYTES + 1, 0x01 }, // name
+		{ 0, 1 }, { 1, 0x80 },			    // id
+		{ 2, 0x80 },				    // QR
+		{ 2, 0x08 },				    // opcode
+		{ 4, 1 }, { 5, 1 }, { 5, 3 },		    // QDCOUNT
+		{ DNS_HEADER_BYTES + 1, 0x20 },		    // case
+		{ DNS_HEADER_BYTES + 1, 0x01 },		    // name
 		{ DNS_HEADER_BYTES + sizeof(NAME) + 1, 1 }, // type
 		{ DNS_HEADER_BYTES + sizeof(NAME) + 3, 2 }, // class
 	};
@@ -352,7 +356,8 @@ static void a_server_that_loses_the_case_is_asked_over_tcp(void **state)
 	unsigned before = one.heard_tcp;
 	assert_int_equal(ask()->status, ST_OK);
 	assert_int_equal(one.heard_tcp, before);
-	assert_memory_equal(one.heard[one.heard_udp + before - 1].wire + DNS_HEADER_BYTES, NAME, sizeof(NAME));
+	assert_memory_equal(
+		one.heard[one.heard_udp + before - 1].wire + DNS_HEADER_BYTES, NAME, sizeof(NAME));
 }
 
 static void forge_case_over_udp(struct heard *heard)
@@ -727,7 +732,8 @@ static void answer_garbage(struct heard *heard)
 {
 	uint8_t wire[512];
 	struct writer w = fake_reply(wire, sizeof(wire), heard, 0);
-	fake_record(&w, 0, (unsigned)writer_bytes(&w), TYPE_A, 1, "\1\2\3\4", 4); // a name that points at itself
+	fake_record(
+		&w, 0, (unsigned)writer_bytes(&w), TYPE_A, 1, "\1\2\3\4", 4); // a name that points at itself
 	fake_send(heard, wire, (unsigned)writer_bytes(&w));
 }
 
