@@ -3,13 +3,14 @@
 #include <stdlib.h>
 
 #include "arena.h"
+#include "bulk.h"
 
 #define FIRST_BLOCK_BYTES 4096u // 13,000 small zones are as common as one large
-#define LAST_BLOCK_BYTES (1024u * 1024)
+#define LAST_BLOCK_BYTES (8u << 20) // large enough for huge pages, and to go back to the kernel at once
 
 struct block {
 	struct block *next;
-	size_t used, bytes;
+	size_t used, bytes; // of data
 	uint8_t data[];
 };
 
@@ -19,9 +20,9 @@ struct arena {
 
 static struct block *new_block(struct block *next, size_t bytes)
 {
-	struct block *block = malloc(sizeof(*block) + bytes);
+	struct block *block = bulk_resize(NULL, 0, bytes);
 	if (block)
-		*block = (struct block){ .next = next, .bytes = bytes };
+		*block = (struct block){ .next = next, .bytes = bytes - sizeof(*block) };
 	return block;
 }
 
@@ -36,7 +37,7 @@ void arena_free(struct arena *arena)
 		return;
 	for (struct block *block = arena->block; block;) {
 		struct block *next = block->next;
-		free(block);
+		bulk_free(block, sizeof(*block) + block->bytes);
 		block = next;
 	}
 	free(arena);
@@ -47,10 +48,11 @@ void *arena_take(struct arena *arena, size_t bytes)
 	bytes = (bytes + 7) & ~(size_t)7;
 	struct block *block = arena->block;
 	if (!block || block->bytes - block->used < bytes) {
-		size_t wanted = block ? block->bytes * 2 : FIRST_BLOCK_BYTES;
+		size_t wanted = block ? (sizeof(*block) + block->bytes) * 2 : FIRST_BLOCK_BYTES;
+		size_t least = sizeof(*block) + bytes;
 		if (wanted > LAST_BLOCK_BYTES)
 			wanted = LAST_BLOCK_BYTES;
-		block = new_block(block, bytes > wanted ? bytes : wanted);
+		block = new_block(block, least > wanted ? least : wanted);
 		if (!block)
 			return NULL;
 		arena->block = block;

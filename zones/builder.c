@@ -7,25 +7,42 @@
 
 #include "arena.h"
 #include "builder.h"
+#include "bulk.h"
 
 #define FIRST_NAMES 16
 #define NOT_FOUND UINT32_MAX
 
+// A slot of the table: the upper half of the hash, then index + 1; 0 is free. Most steps of a search end
+// here, without a look at the names.
+static uint64_t slot_of(uint64_t hash, uint32_t index)
+{
+	return (hash & ~(uint64_t)UINT32_MAX) | (index + 1);
+}
+
+static void put_in_table(struct zone_builder *builder, uint64_t hash, uint32_t index)
+{
+	uint32_t at = (uint32_t)hash & builder->table_mask;
+	while (builder->table[at])
+		at = (at + 1) & builder->table_mask;
+	builder->table[at] = slot_of(hash, index);
+}
+
+static size_t table_bytes(const struct zone_builder *builder)
+{
+	return builder->table ? ((size_t)builder->table_mask + 1) * sizeof(*builder->table) : 0;
+}
+
 static enum status grow_table(struct zone_builder *builder)
 {
 	uint32_t slots = builder->table ? (builder->table_mask + 1) * 2 : FIRST_NAMES * 2;
-	uint32_t *table = calloc(slots, sizeof(*table));
+	uint64_t *table = bulk_resize(NULL, 0, slots * sizeof(*table));
 	if (!table)
 		return ST_NO_MEMORY;
-	free(builder->table);
+	bulk_free(builder->table, table_bytes(builder));
 	builder->table = table;
 	builder->table_mask = slots - 1;
-	for (uint32_t i = 0; i < builder->name_count; i++) {
-		uint32_t at = (uint32_t)builder->names[i].hash & builder->table_mask;
-		while (table[at])
-			at = (at + 1) & builder->table_mask;
-		table[at] = i + 1;
-	}
+	for (uint32_t i = 0; i < builder->name_count; i++)
+		put_in_table(builder, builder->names[i].hash, i);
 	return ST_OK;
 }
 
@@ -34,13 +51,15 @@ static uint32_t find(const struct zone_builder *builder, const struct folded_nam
 	uint64_t hash = name->hash[depth];
 	unsigned start = name->label_at[depth], bytes = name->bytes - start;
 	for (uint32_t at = (uint32_t)hash & builder->table_mask;; at = (at + 1) & builder->table_mask) {
-		uint32_t slot = builder->table[at];
+		uint64_t slot = builder->table[at];
 		if (!slot)
 			return NOT_FOUND;
-		const struct draft_name *known = &builder->names[slot - 1];
+		if ((slot ^ hash) >> 32)
+			continue;
+		const struct draft_name *known = &builder->names[(uint32_t)slot - 1];
 		if (known->hash == hash && known->bytes == bytes &&
 			memcmp(known->name, name->wire + start, bytes) == 0)
-			return slot - 1;
+			return (uint32_t)slot - 1;
 	}
 }
 
@@ -49,13 +68,16 @@ static uint32_t add_name(struct zone_builder *builder, const struct folded_name 
 {
 	if (builder->name_count == builder->name_room) {
 		uint32_t room = builder->name_room ? builder->name_room * 2 : FIRST_NAMES;
-		struct draft_name *names = reallocarray(builder->names, room, sizeof(*names));
+		struct draft_name *names = bulk_resize(builder->names, builder->name_room * sizeof(*names),
+			room * sizeof(*names));
 		if (!names)
 			return NOT_FOUND;
 		builder->names = names;
 		builder->name_room = room;
 	}
-	if ((!builder->table || (builder->name_count + 1) * 2 > builder->table_mask) && grow_table(builder) != ST_OK)
+	// Three quarters full at most.
+	bool is_full = (uint64_t)(builder->name_count + 1) * 4 > ((uint64_t)builder->table_mask + 1) * 3;
+	if ((!builder->table || is_full) && grow_table(builder) != ST_OK)
 		return NOT_FOUND;
 	unsigned start = name->label_at[depth], bytes = name->bytes - start;
 	uint8_t *copy = arena_take(builder->arena, bytes);
@@ -69,11 +91,7 @@ static uint32_t add_name(struct zone_builder *builder, const struct folded_name 
 	builder->names[parent].has_child = index != 0;
 	if (copy[0] == 1 && copy[1] == '*' && index)
 		builder->names[parent].wildcard = index;
-	uint32_t at = (uint32_t)name->hash[depth] & builder->table_mask;
-	while (builder->table[at])
-		at = (at + 1) & builder->table_mask;
-	builder->table[at] = index + 1;
-	builder->upper_bytes += sizeof(struct node) + ((bytes + 7u) & ~7u) + sizeof(struct image_bucket) / 4;
+	put_in_table(builder, name->hash[depth], index);
 	return index;
 }
 
@@ -82,17 +100,20 @@ static uint32_t intern(struct zone_builder *builder, const struct folded_name *n
 	uint32_t index = find(builder, name, name->labels);
 	if (index != NOT_FOUND)
 		return index;
-	// The ancestors down from the apex: empty non-terminals until they get records, RFC 4592 2.2.2.
+	// Up to the deepest ancestor there is, down again with those that are missing: empty non-terminals until
+	// they get records, RFC 4592 2.2.2.
+	unsigned depth = name->labels - 1u;
 	uint32_t parent = 0;
-	for (unsigned depth = builder->names[0].labels + 1u; depth <= name->labels; depth++) {
-		index = find(builder, name, depth);
-		if (index == NOT_FOUND)
-			index = add_name(builder, name, depth, parent);
-		if (index == NOT_FOUND)
-			return NOT_FOUND;
-		parent = index;
+	for (; depth > builder->names[0].labels; depth--) {
+		parent = find(builder, name, depth);
+		if (parent != NOT_FOUND)
+			break;
 	}
-	return index;
+	if (depth == builder->names[0].labels)
+		parent = 0;
+	while (parent != NOT_FOUND && depth < name->labels)
+		parent = add_name(builder, name, ++depth, parent);
+	return parent;
 }
 
 struct zone_builder *zone_builder_new(const uint8_t *apex, uint64_t hash_seed)
@@ -101,7 +122,6 @@ struct zone_builder *zone_builder_new(const uint8_t *apex, uint64_t hash_seed)
 	if (!builder)
 		return NULL;
 	builder->seed = hash_seed;
-	builder->upper_bytes = sizeof(struct image) + 1024;
 	builder->arena = arena_new();
 	struct folded_name name;
 	name_prepare(&name, apex, name_length(apex, NAME_MAX_BYTES), hash_seed);
@@ -120,10 +140,10 @@ void zone_builder_free(struct zone_builder *builder)
 	for (unsigned i = 0; i < builder->file_count; i++)
 		free(builder->files[i]);
 	free(builder->files);
-	free(builder->table);
+	bulk_free(builder->table, table_bytes(builder));
 	free(builder->nsec.link);
 	free(builder->nsec3.link);
-	free(builder->names);
+	bulk_free(builder->names, builder->name_room * sizeof(*builder->names));
 	arena_free(builder->arena);
 	free(builder);
 }
@@ -186,15 +206,10 @@ enum status zone_builder_add(void *ctx, const struct record *record)
 		.rdata_bytes = record->rdata_bytes, .file = (uint16_t)file };
 	memcpy(draft->rdata, record->rdata, record->rdata_bytes);
 	struct draft_name *name = &builder->names[index];
-	if (name->last)
-		name->last->next = draft;
-	else
-		name->first = draft;
-	name->last = draft;
+	draft->next = name->first; // in reverse; zone_builder_check() turns the lists round
+	name->first = draft;
 	builder->last = index;
 	builder->record_count++;
-	// Head and RDATA, a row of its own at worst, padding, two pointers' fixups, an additional entry.
-	builder->upper_bytes += sizeof(struct rrset) + 12u + record->rdata_bytes + 16 + 8 + sizeof(struct additional);
 	return ST_OK;
 }
 

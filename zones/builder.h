@@ -26,7 +26,7 @@ struct draft_record {
 struct draft_name {
 	const uint8_t *name; // folded
 	uint64_t hash;
-	struct draft_record *first, *last;
+	struct draft_record *first;
 	uint32_t parent;   // index; a parent always comes before its children
 	uint32_t wildcard; // index of "*" below, 0: none (the apex is 0 and never a wildcard)
 	uint32_t node_ref; // where compile.c put it
@@ -59,14 +59,13 @@ struct zone_builder {
 	uint64_t seed;
 	struct draft_name *names; // names[0] is the apex
 	uint32_t name_count, name_room;
-	uint32_t *table; // open addressing, index + 1
+	uint64_t *table; // open addressing, see builder.c
 	uint32_t table_mask;
 	uint32_t last; // owner of the record before: most records follow one of the same owner
 	char **files;
 	unsigned file_count;
 	uint64_t record_count;
 	struct draft_chain nsec, nsec3; // at most one of them has links
-	uint64_t upper_bytes; // no image of this zone is larger
 };
 
 // Index of the name, or UINT32_MAX. `name` need not be folded.

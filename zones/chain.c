@@ -251,9 +251,5 @@ enum status builder_make_chains(struct zone_builder *b)
 			return ST_NO_MEMORY;
 		check_nsec3(b);
 	}
-	b->upper_bytes += (uint64_t)b->nsec.count * sizeof(struct nsec_link) +
-		(uint64_t)b->nsec3.count * sizeof(struct nsec3_link) + b->nsec3.salt_bytes + 64;
-	if (b->nsec.count || b->nsec3.count)
-		b->upper_bytes += (uint64_t)b->name_count * sizeof(struct proof);
 	return ST_OK;
 }

@@ -212,15 +212,24 @@ static void find_glue(struct zone_builder *b, const struct draft_name *name)
 		}
 		struct draft_name *target = &b->names[index];
 		if (target->occluded || (target->flags & NODE_CUT)) {
-			if (has_address(target) && !target->is_glue) {
-				target->is_glue = true;
-				b->upper_bytes += sizeof(struct node) + target->bytes + 8u;
-			}
+			target->is_glue = has_address(target);
 		}
 		if (!has_address(target))
 			tell(b, SEVERITY_WARNING, r, name, target->flags & NODE_CNAME ?
 				"the name server is an alias (RFC 2181 10.3)" : "the name server has no address in this zone");
 	}
+}
+
+// Records were pushed to the front of their lists; from here on they stand in the order of the file.
+static void turn_round(struct draft_name *name)
+{
+	struct draft_record *turned = NULL;
+	for (struct draft_record *r = name->first, *next; r; r = next) {
+		next = r->next;
+		r->next = turned;
+		turned = r;
+	}
+	name->first = turned;
 }
 
 enum status zone_builder_check(struct zone_builder *b)
@@ -231,6 +240,7 @@ enum status zone_builder_check(struct zone_builder *b)
 		b->report = &silent;
 	for (uint32_t i = 0; i < b->name_count; i++) {
 		struct draft_name *name = &b->names[i];
+		turn_round(name);
 		ignore_twins(name);
 		align_ttls(b, name);
 		check_aliases(b, name);

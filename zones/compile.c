@@ -37,17 +37,22 @@ static uint32_t ref_of(const struct press *p, const void *at)
 static void align(struct press *p, uint64_t to)
 {
 	uint64_t used = (uint64_t)(p->at - (uint8_t *)p->image);
-	p->at += (to - used % to) % to;
+	while (used++ % to)
+		*p->at++ = 0;
+}
+
+// Room that is not written octet by octet starts as zeros: equal zones give equal images.
+static void *take_zeroed(struct press *p, uint64_t bytes)
+{
+	void *room = p->at;
+	memset(room, 0, bytes);
+	p->at += bytes;
+	return room;
 }
 
 static uint32_t bucket_count(uint64_t names)
 {
 	return (uint32_t)(names / SLOTS_PER_BUCKET + 1);
-}
-
-uint64_t zone_builder_image_bytes(const struct zone_builder *b, const struct zonefile_source *source)
-{
-	return (b->upper_bytes + (source ? source->bytes : 0) + 64 + 63) & ~UINT64_C(63);
 }
 
 static bool target_like(const struct targets *targets, const uint8_t *name, uint32_t *at)
@@ -201,7 +206,7 @@ static void make_room_for_fixups(struct press *p, struct rrset *rrset, const str
 	}
 	if (names) {
 		rrset->fixups_ref = ref_of(p, p->at);
-		p->at += names * sizeof(uint32_t);
+		take_zeroed(p, names * sizeof(uint32_t));
 		align(p, 8);
 	}
 }
@@ -277,21 +282,20 @@ static uint32_t put_node(struct press *p, const struct draft_name *name, enum ki
 {
 	uint16_t types[DRAFT_TYPES_MAX];
 	align(p, 8);
-	struct node *node = (struct node *)p->at;
+	struct node *node = take_zeroed(p, sizeof(*node));
 	node->name_bytes = name->bytes;
 	node->labels = name->labels;
 	node->flags = kind == PLAIN ? name->flags : 0;
 	node->rrset_count = (uint16_t)types_of(name, kind, types);
-	memcpy(node->name, name->name, name->bytes);
-	p->at += sizeof(*node) + name->bytes;
+	memcpy(p->at, name->name, name->bytes);
+	p->at += name->bytes;
 	align(p, 8);
 	if (kind == PLAIN && has_chain(p->b)) {
 		node->flags |= NODE_PROOF;
-		p->at += sizeof(struct proof);
+		take_zeroed(p, sizeof(struct proof));
 	}
-	struct rrset *rrset = (struct rrset *)p->at;
+	struct rrset *rrset = take_zeroed(p, node->rrset_count * sizeof(*rrset));
 	node->rrsets_ref = ref_of(p, rrset);
-	p->at += node->rrset_count * sizeof(*rrset);
 	for (unsigned i = 0; i < node->rrset_count; i++)
 		put_rrset(p, &rrset[i], name, types[i], NULL);
 	return ref_of(p, node);
@@ -325,6 +329,72 @@ static void settle_additionals(struct press *p, uint32_t node_ref)
 	}
 }
 
+// --- how much room all that takes, before a name is compressed ---
+
+static uint64_t whole_units(uint64_t bytes)
+{
+	return (bytes + 7) & ~UINT64_C(7);
+}
+
+static uint64_t measure_rrset(const struct draft_name *name, uint16_t type)
+{
+	uint64_t data = 0, additionals = 0;
+	unsigned names = 0;
+	for (const struct draft_record *r = name->first; r; r = r->next) {
+		if (r->ignored || draft_rrset_type(r) != type)
+			continue;
+		data += 12u + r->rdata_bytes;
+		if (r->type != type)
+			continue;
+		rdata_names(r->type, r->rdata, r->rdata_bytes, count_name, &names);
+		additionals += additional_name_at(type) >= 0;
+	}
+	return sizeof(struct rrset) + whole_units(data) + whole_units(names * sizeof(uint32_t)) +
+		additionals * sizeof(struct additional);
+}
+
+static uint64_t measure_node(const struct zone_builder *b, const struct draft_name *name, enum kind kind)
+{
+	uint16_t types[DRAFT_TYPES_MAX];
+	unsigned count = types_of(name, kind, types);
+	uint64_t bytes = sizeof(struct node) + whole_units(name->bytes);
+	if (kind == PLAIN && has_chain(b))
+		bytes += sizeof(struct proof);
+	for (unsigned i = 0; i < count; i++)
+		bytes += measure_rrset(name, types[i]);
+	return bytes;
+}
+
+static bool is_in_table(const struct draft_name *name)
+{
+	return !name->occluded && !name->hashed;
+}
+
+static uint32_t names_in_table(const struct zone_builder *b)
+{
+	uint32_t names = 0;
+	for (uint32_t i = 0; i < b->name_count; i++)
+		names += is_in_table(&b->names[i]);
+	return names;
+}
+
+uint64_t zone_builder_image_bytes(const struct zone_builder *b, const struct zonefile_source *source)
+{
+	uint64_t bytes = sizeof(struct image) + bucket_count(names_in_table(b)) * sizeof(struct image_bucket);
+	for (uint32_t i = 0; i < b->name_count; i++) {
+		const struct draft_name *name = &b->names[i];
+		if (name->is_glue)
+			bytes += measure_node(b, name, GLUE);
+		if (is_in_table(name))
+			bytes += measure_node(b, name, PLAIN);
+	}
+	for (uint32_t i = 0; i < b->nsec3.count; i++)
+		bytes += measure_node(b, &b->names[b->nsec3.link[i].name], HASHED) + sizeof(struct nsec3_link);
+	bytes += b->nsec.count * sizeof(struct nsec_link) + b->nsec3.salt_bytes;
+	bytes += measure_rrset(&b->names[0], TYPE_SOA) + (source ? source->bytes : 0);
+	return (bytes + 256 + 63) & ~UINT64_C(63); // and what aligning a few tables may take
+}
+
 static void put_nodes(struct press *p)
 {
 	struct image *image = p->image;
@@ -332,7 +402,7 @@ static void put_nodes(struct press *p)
 		struct draft_name *name = &p->b->names[i];
 		if (name->is_glue)
 			name->glue_ref = put_node(p, name, GLUE);
-		if (name->occluded || name->hashed)
+		if (!is_in_table(name))
 			continue;
 		name->node_ref = put_node(p, name, PLAIN);
 		put_in_bucket(image, name->hash, name->node_ref);
@@ -340,7 +410,7 @@ static void put_nodes(struct press *p)
 	}
 	for (uint32_t i = 0; i < p->b->name_count; i++) {
 		struct draft_name *name = &p->b->names[i];
-		if (name->occluded || name->hashed)
+		if (!is_in_table(name))
 			continue;
 		settle_additionals(p, name->node_ref);
 		// 0 when the wildcard is occluded
@@ -378,8 +448,7 @@ static void put_nsec3_chain(struct press *p)
 	memcpy(p->at, chain->salt, chain->salt_bytes);
 	p->at += chain->salt_bytes;
 	align(p, 8);
-	struct nsec3_link *links = (struct nsec3_link *)p->at;
-	p->at += chain->count * sizeof(*links);
+	struct nsec3_link *links = take_zeroed(p, chain->count * sizeof(*links));
 	p->image->nsec3_ref = ref_of(p, links);
 	p->image->nsec3_count = chain->count;
 	for (uint32_t i = 0; i < chain->count; i++)
@@ -407,7 +476,7 @@ static void put_proofs(struct press *p)
 {
 	for (uint32_t i = 0; i < p->b->name_count; i++) {
 		const struct draft_name *name = &p->b->names[i];
-		if (name->occluded || name->hashed)
+		if (!is_in_table(name))
 			continue;
 		const struct node *node = image_at(p->image, name->node_ref);
 		struct proof *proof = (struct proof *)node_proof(p->image, node);
@@ -438,8 +507,7 @@ static void put_negative(struct press *p)
 	uint32_t minimum = load_be32(soa->rdata + soa->rdata_bytes - 4);
 	uint32_t ttl = soa->ttl < minimum ? soa->ttl : minimum;
 	align(p, 8);
-	struct rrset *rrset = (struct rrset *)p->at;
-	p->at += sizeof(*rrset);
+	struct rrset *rrset = take_zeroed(p, sizeof(*rrset));
 	p->image->negative_ref = ref_of(p, rrset);
 	p->image->serial = load_be32(soa->rdata + soa->rdata_bytes - 20);
 	put_rrset(p, rrset, &p->b->names[0], TYPE_SOA, &ttl);
@@ -453,16 +521,13 @@ static void put_source(struct press *p, const struct zonefile_source *source)
 		memcpy(p->at, source->paths, source->bytes);
 		p->at += source->bytes;
 	}
-	*p->at++ = '\0'; // the room is zeroed; this only counts the last path's end
+	*p->at++ = '\0'; // an empty path ends the list
 }
 
 void zone_builder_write(struct zone_builder *b, void *room, const struct zonefile_source *source, uint64_t loaded_at_s)
 {
 	struct image *image = room;
-	uint32_t names = 0;
-	memset(room, 0, zone_builder_image_bytes(b, source));
-	for (uint32_t i = 0; i < b->name_count; i++)
-		names += !b->names[i].occluded && !b->names[i].hashed;
+	uint32_t names = names_in_table(b);
 	const struct draft_name *apex = &b->names[0];
 	*image = (struct image){ .magic = IMAGE_MAGIC, .format = IMAGE_FORMAT, .hash_seed = b->seed,
 		.source_stamp = source ? source->stamp : 0, .loaded_at_s = loaded_at_s,
@@ -472,8 +537,7 @@ void zone_builder_write(struct zone_builder *b, void *room, const struct zonefil
 	memcpy(image->apex, apex->name, apex->bytes);
 	struct press p = { .b = b, .image = image, .at = (uint8_t *)(image + 1) };
 	align(&p, CACHE_LINE_BYTES);
-	image->buckets_ref = ref_of(&p, p.at);
-	p.at += image->bucket_count * sizeof(struct image_bucket);
+	image->buckets_ref = ref_of(&p, take_zeroed(&p, image->bucket_count * sizeof(struct image_bucket)));
 	put_nodes(&p);
 	image->apex_ref = b->names[0].node_ref;
 	put_chains(&p);

@@ -50,9 +50,9 @@ void zone_builder_set_report(struct zone_builder *, struct report *);
 // The zone-wide rules: one SOA, at the apex; NS at the apex; CNAME alone (RFC 1034 3.6.2, RFC 2181 10.1);
 // glue; occluded names. ST_INVALID: errors were reported. Call once, after the last record.
 CHECKED enum status zone_builder_check(struct zone_builder *);
-// After a good check, for the same source.
+// No image of this zone is larger. After a good check, for the same source; walks over the whole zone.
 uint64_t zone_builder_image_bytes(const struct zone_builder *, const struct zonefile_source *);
-// Writes the image into `room` (64-aligned, that many octets).
+// Writes the image into `room` (64-aligned, that many octets). Equal zones give equal octets.
 void zone_builder_write(struct zone_builder *, void *room, const struct zonefile_source *, uint64_t loaded_at_s);
 void zone_builder_free(struct zone_builder *);
 
