@@ -670,6 +670,31 @@ static void a_file_that_includes_itself_is_found_out(void **state)
 	assert_int_equal(result.count, 3);
 }
 
+static void files_are_included_so_deep_and_no_deeper(void **state)
+{
+	(void)state;
+	char name[16], text[64];
+	for (unsigned i = 1; i <= INCLUDE_MAX_DEPTH; i++) { // the zone file is the first
+		snprintf(name, sizeof(name), "f%u", i);
+		snprintf(text, sizeof(text), "f NS a\n%sf%u\n", i < INCLUDE_MAX_DEPTH ? "$INCLUDE " : ";", i + 1);
+		write_file(name, text);
+	}
+	write_file("zone", "$TTL 60\n$INCLUDE f2\n");
+	read_zone_file(NULL);
+	assert_string_equal(result.messages, "");
+	assert_int_equal(result.count, INCLUDE_MAX_DEPTH - 1);
+	write_file("zone", "$TTL 60\n$INCLUDE f1\n");
+	read_zone_file(NULL);
+	assert_int_equal(result.status, ST_SYNTAX);
+	snprintf(text, sizeof(text), "f%u:2:10: $INCLUDE more than %u deep\n", INCLUDE_MAX_DEPTH - 1, INCLUDE_MAX_DEPTH);
+	assert_string_equal(result.messages, text);
+	for (unsigned i = 1; i <= INCLUDE_MAX_DEPTH; i++) {
+		char path[128];
+		snprintf(path, sizeof(path), "%s/f%u", directory, i);
+		assert_int_equal(remove(path), 0);
+	}
+}
+
 static void an_included_file_that_cannot_be_read_is_an_error_at_its_name(void **state)
 {
 	(void)state;
@@ -728,6 +753,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_stamp_changes_with_any_of_the_files, make_directory, remove_directory),
 		cmocka_unit_test_setup_teardown(an_error_in_an_included_file_names_that_file, make_directory, remove_directory),
 		cmocka_unit_test_setup_teardown(a_file_that_includes_itself_is_found_out, make_directory, remove_directory),
+		cmocka_unit_test_setup_teardown(files_are_included_so_deep_and_no_deeper, make_directory, remove_directory),
 		cmocka_unit_test_setup_teardown(an_included_file_that_cannot_be_read_is_an_error_at_its_name, make_directory,
 			remove_directory),
 		cmocka_unit_test(a_zone_file_that_cannot_be_read_is_told),
