@@ -174,10 +174,10 @@ void control_stop(struct control *control)
 {
 	ctl_server_free(control->ctl);
 	publisher_free(control->publisher);
-	if (control->resolver)
-		resolver_free(control->resolver); // calls back who waits: TCP and misses are still there
 	if (control->tcp)
-		tcp_server_free(control->tcp);
+		tcp_server_free(control->tcp); // first, or it would ask the next question of a client
+	if (control->resolver)
+		resolver_free(control->resolver); // calls back who waits
 	misses_free(control->misses);
 	if (control->tap)
 		tap_free(control->tap);
