@@ -209,8 +209,6 @@ static void count_sent(struct exchange *x, unsigned server)
 {
 	x->upstream->counters.sent++;
 	x->servers->server[server].questions++;
-	if (x->sent_once)
-		x->upstream->counters.retries++;
 	x->sent_once = true;
 }
 
@@ -306,9 +304,12 @@ static bool send_to(struct exchange *x, unsigned server)
 static bool send_somewhere(struct exchange *x)
 {
 	int server;
+	bool again = x->sent_once;
 	while ((server = server_choose(x->servers, &x->tries, clock_us())) >= 0) {
-		if (send_to(x, (unsigned)server))
-			return true;
+		if (!send_to(x, (unsigned)server))
+			continue;
+		x->upstream->counters.retries += again;
+		return true;
 	}
 	return false;
 }

@@ -70,7 +70,7 @@ CHECKED enum status upstream_ask(
 struct upstream_counters {
 	uint64_t asked, full;
 	uint64_t sent;	       // datagrams and messages over TCP
-	uint64_t retries;      // of them, after a first try for the same question
+	uint64_t retries;      // of them, because an earlier try brought nothing
 	uint64_t tcp;	       // of them, over TCP
 	uint64_t connections;  // TCP connections opened
 	uint64_t replies;      // that matched a question

@@ -453,6 +453,7 @@ static void a_truncated_reply_is_fetched_over_tcp_from_the_same_server(void **st
 	assert_int_equal(one.heard_udp, 1);
 	assert_int_equal(one.heard_tcp, 1);
 	assert_int_equal(two.heard_udp + two.heard_tcp, 0);
+	assert_int_equal(upstream_counters(up)->retries, 0);
 }
 
 static void one_connection_carries_many_questions(void **state)
