@@ -18,7 +18,7 @@
 #define OFFSET_MASK ((UINT64_C(1) << TAG_SHIFT) - 1)
 #define SLOT_REMOVED OFFSET_MASK     // no image lies there; a search goes on behind it
 #define FIRST_SLOTS 64
-#define PRIVATE_WINDOW_BYTES (UINT64_C(1) << 36)
+#define PRIVATE_WINDOW_BYTES (UINT64_C(1) << 34) // small enough for valgrind
 #define GROWTH_BYTES (UINT64_C(16) << 20)
 
 struct catalog {
@@ -74,28 +74,48 @@ static _Atomic uint64_t *find_slot(const struct catalog *catalog, struct directo
 	}
 }
 
-static bool depth_is_used(const struct directory *directory, unsigned depth)
+// The depths of at most `most` labels, and below 64, at which there may be a zone.
+static uint64_t used_depths(const struct directory *directory, unsigned most)
 {
-	uint64_t word = atomic_load_explicit(&directory->depths[depth / 64], memory_order_relaxed);
-	return word >> depth % 64 & 1;
+	uint64_t low = atomic_load_explicit(&directory->depths[0], memory_order_relaxed);
+	return most < 63 ? low & ((UINT64_C(2) << most) - 1) : low;
+}
+
+static const struct image *find_at_depth(const struct catalog *catalog, struct directory *directory,
+	const struct folded_name *name, unsigned depth)
+{
+	unsigned at = name->label_at[depth];
+	_Atomic uint64_t *slot = find_slot(catalog, directory, name->hash[depth], name->wire + at, name->bytes - at);
+	return slot ? slot_image(catalog, atomic_load_explicit(slot, memory_order_acquire)) : NULL;
+}
+
+static const struct image *find_deep(const struct catalog *catalog, struct directory *directory,
+	const struct folded_name *name, unsigned depth)
+{
+	const struct image *image = NULL;
+	for (; !image && depth > 63; depth--)
+		image = find_at_depth(catalog, directory, name, depth);
+	return image;
 }
 
 const struct image *catalog_find_above(const struct catalog *catalog, const struct folded_name *name,
 	unsigned max_labels)
 {
 	struct directory *directory = directory_of(catalog);
-	unsigned depth = name->labels < max_labels ? name->labels : max_labels;
-	for (;; depth--) {
-		if (depth_is_used(directory, depth)) {
-			unsigned at = name->label_at[depth];
-			_Atomic uint64_t *slot = find_slot(catalog, directory, name->hash[depth], name->wire + at,
-				name->bytes - at);
-			if (slot)
-				return slot_image(catalog, atomic_load_explicit(slot, memory_order_acquire));
-		}
-		if (depth == 0)
-			return NULL;
+	unsigned most = name->labels < max_labels ? name->labels : max_labels;
+	if (most > 63 && atomic_load_explicit(&directory->depths[1], memory_order_relaxed)) {
+		const struct image *image = find_deep(catalog, directory, name, most);
+		if (image)
+			return image;
 	}
+	for (uint64_t depths = used_depths(directory, most); depths;) {
+		unsigned depth = 63u - (unsigned)__builtin_clzll(depths);
+		const struct image *image = find_at_depth(catalog, directory, name, depth);
+		if (image)
+			return image;
+		depths ^= UINT64_C(1) << depth;
+	}
+	return NULL;
 }
 
 const struct image *catalog_find(const struct catalog *catalog, const struct folded_name *name)
@@ -106,11 +126,9 @@ const struct image *catalog_find(const struct catalog *catalog, const struct fol
 void catalog_prefetch(const struct catalog *catalog, const struct folded_name *name)
 {
 	const struct directory *directory = directory_of(catalog);
-	for (unsigned depth = name->labels;; depth--) {
-		if (depth_is_used(directory, depth))
-			__builtin_prefetch((const void *)&directory->slot[name->hash[depth] & directory->slot_mask]);
-		if (depth == 0)
-			return;
+	for (uint64_t depths = used_depths(directory, name->labels); depths; depths &= depths - 1) {
+		unsigned depth = (unsigned)__builtin_ctzll(depths);
+		__builtin_prefetch((const void *)&directory->slot[name->hash[depth] & directory->slot_mask]);
 	}
 }
 

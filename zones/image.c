@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include <pollux/bytes.h>
 #include <pollux/image.h>
 #include <pollux/rrtype.h>
@@ -9,20 +13,38 @@ static bool node_is(const struct node *node, const struct folded_name *name, uns
 	return node->name_bytes == bytes && memcmp(node->name, name->wire + at, bytes) == 0;
 }
 
+// Bit i: slot i has that tag.
+#if defined(__SSE2__)
+static inline unsigned slots_with(const struct image_bucket *bucket, uint32_t tag)
+{
+	const __m128i *tags = (const __m128i *)(const void *)bucket->tag;
+	__m128i wanted = _mm_set1_epi32((int)tag);
+	__m128i low = _mm_cmpeq_epi32(_mm_loadu_si128(tags), wanted);
+	__m128i high = _mm_cmpeq_epi32(_mm_loadu_si128(tags + 1), wanted);
+	return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(low, high), _mm_setzero_si128()));
+}
+#else
+static inline unsigned slots_with(const struct image_bucket *bucket, uint32_t tag)
+{
+	unsigned slots = 0;
+	for (unsigned i = 0; i < 8; i++)
+		slots |= (unsigned)(bucket->tag[i] == tag) << i;
+	return slots;
+}
+#endif
+
 // Goes through the slots with that tag; `name` NULL: the first one will do.
-static const struct node *search(const struct image *image, uint64_t hash, const struct folded_name *name,
+static inline const struct node *search(const struct image *image, uint64_t hash, const struct folded_name *name,
 	unsigned depth)
 {
 	const struct image_bucket *buckets = image_at(image, image->buckets_ref);
 	uint32_t tag = image_tag(hash), index = image_bucket_index(image, hash);
 	for (;;) {
 		const struct image_bucket *bucket = &buckets[index];
-		for (unsigned i = 0; i < 8; i++) {
-			if (bucket->tag[i] == tag) {
-				const struct node *node = image_at(image, bucket->node_ref[i]);
-				if (!name || node_is(node, name, depth))
-					return node;
-			}
+		for (unsigned slots = slots_with(bucket, tag); slots; slots &= slots - 1) {
+			const struct node *node = image_at(image, bucket->node_ref[__builtin_ctz(slots)]);
+			if (!name || node_is(node, name, depth))
+				return node;
 		}
 		if (bucket->tag[7] == 0) // slots are filled from the left
 			return NULL;

@@ -64,24 +64,69 @@ unsigned name_fold(uint8_t *to, const uint8_t *wire)
 	return bytes;
 }
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+
+static inline __m128i fold_block(__m128i octets)
+{
+	// Signed compares: octets above 127 are below 'A', which is right, for they have no case here.
+	__m128i is_upper = _mm_and_si128(_mm_cmpgt_epi8(octets, _mm_set1_epi8('A' - 1)),
+		_mm_cmplt_epi8(octets, _mm_set1_epi8('Z' + 1)));
+	return _mm_or_si128(octets, _mm_and_si128(is_upper, _mm_set1_epi8(0x20)));
+}
+
+// Whole blocks, the last one overlapping the one before it, so that nothing behind the name is touched.
+static inline void fold_octets(uint8_t *to, const uint8_t *from, unsigned bytes)
+{
+	if (bytes >= 16) {
+		for (unsigned at = 0; at + 16 < bytes; at += 16)
+			_mm_storeu_si128((__m128i *)(void *)(to + at),
+				fold_block(_mm_loadu_si128((const __m128i *)(const void *)(from + at))));
+		_mm_storeu_si128((__m128i *)(void *)(to + bytes - 16),
+			fold_block(_mm_loadu_si128((const __m128i *)(const void *)(from + bytes - 16))));
+		return;
+	}
+	for (unsigned i = 0; i < bytes; i++)
+		to[i] = fold_byte(from[i]);
+}
+#else
+static inline void fold_octets(uint8_t *to, const uint8_t *from, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		to[i] = fold_byte(from[i]);
+}
+#endif
+
+unsigned name_take(struct folded_name *to, const uint8_t *wire, size_t room, uint64_t seed)
+{
+	uint8_t from_left[NAME_MAX_LABELS + 1];
+	unsigned at = 0, labels = 0;
+	size_t end = room < NAME_MAX_BYTES ? room : NAME_MAX_BYTES;
+	for (; at < end && wire[at]; at += wire[at] + 1u) {
+		if (wire[at] > LABEL_MAX_BYTES)
+			return 0;
+		from_left[labels++] = (uint8_t)at;
+	}
+	if (at >= end)
+		return 0;
+	fold_octets(to->wire, wire, at + 1);
+	to->bytes = (uint8_t)(at + 1);
+	to->labels = (uint8_t)labels;
+	to->label_at[0] = (uint8_t)at;
+	to->hash[0] = seed;
+	// From the root, so that one pass gives the hash of every suffix: the zone, the cut, the encloser.
+	uint64_t hash = seed;
+	for (unsigned depth = 1; depth <= labels; depth++) {
+		unsigned label = from_left[labels - depth];
+		to->label_at[depth] = (uint8_t)label;
+		to->hash[depth] = hash = name_hash_label(hash, to->wire + label);
+	}
+	return at + 1;
+}
+
 void name_prepare(struct folded_name *to, const uint8_t *wire, unsigned bytes, uint64_t seed)
 {
-	uint8_t from_left[NAME_MAX_LABELS];
-	unsigned labels = 0;
-	for (unsigned i = 0; i < bytes; i++)
-		to->wire[i] = fold_byte(wire[i]);
-	for (unsigned at = 0; to->wire[at]; at += to->wire[at] + 1u)
-		from_left[labels++] = (uint8_t)at;
-	to->bytes = (uint8_t)bytes;
-	to->labels = (uint8_t)labels;
-	to->label_at[0] = (uint8_t)(bytes - 1);
-	to->hash[0] = seed;
-	// One pass from the root gives the hash of every suffix: the zone, the cut, the encloser.
-	for (unsigned depth = 1; depth <= labels; depth++) {
-		unsigned at = from_left[labels - depth];
-		to->label_at[depth] = (uint8_t)at;
-		to->hash[depth] = name_hash_label(to->hash[depth - 1], to->wire + at);
-	}
+	name_take(to, wire, bytes, seed);
 }
 
 char *name_to_text(char *to, const uint8_t *wire)

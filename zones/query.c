@@ -66,14 +66,13 @@ static bool read_records(struct query *q, struct reader *r, unsigned count, bool
 static bool read_question(struct query *q, struct reader *r, uint64_t seed)
 {
 	const uint8_t *name = r->at;
-	unsigned bytes = name_length(name, reader_left(r));
+	unsigned bytes = name_take(&q->name, name, reader_left(r), seed);
 	if (!bytes || reader_left(r) < bytes + 4)
 		return false;
 	r->at += bytes;
 	q->type = read_be16(r);
 	q->class = read_be16(r);
 	q->question_bytes = (uint16_t)(bytes + 4);
-	name_prepare(&q->name, name, bytes, seed);
 	return true;
 }
 

@@ -53,8 +53,10 @@ int name_compare(const uint8_t *a, const uint8_t *b);
 // Lower-case copy; `to` has room for the name. Returns its length in octets.
 unsigned name_fold(uint8_t *to, const uint8_t *wire);
 
-// Fills `to` from the well-formed name of `bytes` octets at `wire`. `seed` keys the hashes. Never
-// reads behind the name.
+// Takes the name at `wire` apart, in one walk: its length in octets, or 0 as name_length() gives it. `seed` keys
+// the hashes. Never reads behind the name.
+unsigned name_take(struct folded_name *to, const uint8_t *wire, size_t room, uint64_t seed);
+// The same for a name of `bytes` octets known to be well-formed.
 void name_prepare(struct folded_name *to, const uint8_t *wire, unsigned bytes, uint64_t seed);
 // The hash of one more label in front of a suffix whose hash is `hash`. `label` starts at its length
 // octet and must be readable for 8 octets more than it is long.
