@@ -616,6 +616,9 @@ const struct field_kind field_kinds[F_COUNT] = {
 			   "ipv4hint=192.0.2.1,192.0.2.2 "
 			   "ech=" KEY_EXAMPLE
 			   " ipv6hint=2001:db8::1 dohpath=\"/q{?dns}\" ohttp key65280=\"x y\"" },
+	[F_U64] = { scan_u64, print_u64, check_u64, .example = "18446744073709551615" },
+	[F_NXT_BITMAP] = { scan_nxt_bitmap, print_nxt_bitmap, check_nxt_bitmap, .to_end = true, .example = "A MX NXT" },
+	[F_ATMA] = { scan_atma, print_atma, check_atma, .to_end = true, .example = "+61200000000" },
 	[F_WKS] = { scan_wks, print_wks, check_wks, .to_end = true, .example = "6 25 53 110" },
 	[F_LOC] = { scan_loc, print_loc, check_loc,
 		.example = "42 21 54.000 N 71 6 18.000 W -24.00m 30m 10000m 10m" },

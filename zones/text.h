@@ -150,6 +150,9 @@ FIELD(ipseckey)
 FIELD(amtrelay)
 FIELD(a6)
 FIELD(hip)
+FIELD(u64)
+FIELD(nxt_bitmap)
+FIELD(atma)
 #undef FIELD
 void names_ipseckey(struct reader, void (*visit)(void *ctx, unsigned at, bool compressible), void *ctx);
 void names_amtrelay(struct reader, void (*visit)(void *ctx, unsigned at, bool compressible), void *ctx);

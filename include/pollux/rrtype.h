@@ -34,6 +34,9 @@ enum field {
 	F_HEX_STRING,		// one length octet, hex or "-" (NSEC3 salt)
 	F_BASE32_STRING,	// one length octet, base32hex (NSEC3 next owner)
 	F_SVC_PARAMS,		// RFC 9460 2.1
+	F_U64,
+	F_NXT_BITMAP,		// RFC 2535 5.2
+	F_ATMA,			// ATM Forum af-dans-0152.000
 	F_WKS,			// protocol and ports, RFC 1035 3.4.2
 	F_LOC, F_APL, F_EUI48, F_EUI64, F_NSAP,
 	F_NODE_ID,		// 64 bits in four groups of hex, RFC 6742 2.1.2
