@@ -153,9 +153,9 @@ static uint32_t nsec3_for(const struct image *image, const struct folded_name *n
 }
 
 // RFC 5155 7.2.1: the closest encloser that has an NSEC3, and the one that covers the next closer name. With
-// opt-out a name may exist and have none.
-static void prove_closest_encloser(struct proofs *proofs, const struct image *image, const struct folded_name *name,
-	const struct node *encloser)
+// opt-out a name may exist and have none. Returns the encloser that was proved.
+static const struct node *prove_closest_encloser(struct proofs *proofs, const struct image *image,
+	const struct folded_name *name, const struct node *encloser)
 {
 	bool matches;
 	for (unsigned depth = encloser->labels;; depth--) {
@@ -165,7 +165,7 @@ static void prove_closest_encloser(struct proofs *proofs, const struct image *im
 			add(proofs, self);
 			if (depth < name->labels)
 				add(proofs, nsec3_for(image, name, depth + 1, &matches));
-			return;
+			return node ? node : encloser;
 		}
 	}
 }
@@ -175,11 +175,12 @@ static void prove_closest_encloser(struct proofs *proofs, const struct image *im
 void prove_no_name(struct proofs *proofs, const struct image *image, const struct folded_name *name,
 	const struct image_hit *hit)
 {
+	const struct node *encloser = hit->encloser;
 	if (image->nsec3_count) // RFC 5155 7.2.2
-		prove_closest_encloser(proofs, image, name, hit->encloser);
+		encloser = prove_closest_encloser(proofs, image, name, encloser);
 	else if (image->nsec_count) // RFC 4035 3.1.3.2
 		add(proofs, nsec_at_or_before(image, name));
-	add(proofs, wildcard_of(image, hit->encloser));
+	add(proofs, wildcard_of(image, encloser));
 }
 
 void prove_no_closer_name(struct proofs *proofs, const struct image *image, const struct folded_name *name,
