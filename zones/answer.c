@@ -10,7 +10,8 @@
 #define POINTER 0xc000u
 #define POINTER_MAX 0x3fffu
 #define ADDITIONALS_MAX 64 // names whose addresses are added for one RRset
-#define DENIALS_MAX 8	   // NSEC or NSEC3 RRsets of one answer, over all zones a chain of aliases passes
+// NSEC or NSEC3 RRsets of one answer: each alias may come from a wildcard, and the end of the chain may be a denial.
+#define DENIALS_MAX (CHAIN_MAX_STEPS + PROOFS_MAX)
 
 enum section { ANSWER, AUTHORITY, ADDITIONAL, SECTIONS };
 
@@ -222,8 +223,13 @@ static bool put_rrset(struct draft *d, const struct step *step, const struct rrs
 {
 	uint32_t sig_bytes = d->query->dnssec_ok ? rrset->sig_bytes : 0;
 	uint32_t bytes = rrset->bytes + sig_bytes;
-	if (bytes > d->limit - d->at)
-		return false;
+	if (bytes > d->limit - d->at) {
+		// RFC 4035 3.1.1: where space is short, what is additional may go without its RRSIGs.
+		if (section != ADDITIONAL || rrset->bytes > d->limit - d->at)
+			return false;
+		sig_bytes = 0;
+		bytes = rrset->bytes;
+	}
 	uint8_t *data = d->reply->wire + d->at;
 	const uint8_t *ready = image_at(step->zone, rrset->data_ref);
 	unsigned count = rrset->count + (sig_bytes ? rrset->sig_count : 0u);
@@ -541,6 +547,16 @@ static enum outcome answer_step(struct draft *d, const struct step *step, const 
 	return DONE;
 }
 
+// RFC 4035 3.1.4.1: the DS of a zone is asked of the parent side, if we are that as well.
+static const struct image *side_of_cut(const struct catalog *catalog, const struct image *zone,
+	const struct folded_name *name, uint16_t type)
+{
+	if (type != TYPE_DS || !zone || name->labels != zone->apex_labels || !name->labels)
+		return zone;
+	const struct image *parent = catalog_find_above(catalog, name, name->labels - 1u);
+	return parent ? parent : zone;
+}
+
 // Follows aliases over all our zones. True: the chain ended here; false: it leads out.
 static bool walk(struct draft *d, struct step step)
 {
@@ -562,7 +578,7 @@ static bool walk(struct draft *d, struct step step)
 		name_prepare(&next, target, bytes, catalog_seed(d->catalog));
 		step.name = &next;
 		step.name_at = target_at;
-		step.zone = catalog_find(d->catalog, &next);
+		step.zone = side_of_cut(d->catalog, catalog_find(d->catalog, &next), &next, d->query->type);
 		if (!step.zone)
 			return false;
 	}
@@ -588,11 +604,7 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 		answer_error(policy, query, RCODE_REFUSED, reply);
 		return ANSWER_READY;
 	}
-	if (query->type == TYPE_DS && query->name.labels == zone->apex_labels && zone->apex_labels) {
-		// RFC 4035 3.1.4.1: asked of the parent side, if we are that as well.
-		const struct image *parent = catalog_find_above(catalog, &query->name, query->name.labels - 1u);
-		zone = parent ? parent : zone;
-	}
+	zone = side_of_cut(catalog, zone, &query->name, query->type);
 	struct draft d;
 	d.catalog = catalog;
 	d.over_udp = transport == OVER_UDP;
