@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,12 @@
 #define PRIVATE_WINDOW_BYTES (UINT64_C(1) << 34) // small enough for valgrind
 #define GROWTH_BYTES (UINT64_C(16) << 20)
 
+// Room that was reserved and is not published yet. Afterwards the image itself says how long it is.
+struct reserved {
+	SLIST_ENTRY(reserved) link;
+	uint64_t at, bytes;
+};
+
 struct catalog {
 	uint8_t *base;
 	uint64_t window_bytes;
@@ -28,6 +35,7 @@ struct catalog {
 	uint64_t device, inode;
 	bool writer;
 	struct space *space; // writer: which octets are in use
+	SLIST_HEAD(, reserved) reserved; // few: what is being written now
 	_Atomic uint64_t backed; // length of the file for which catalog_back() has memory
 };
 
@@ -268,11 +276,17 @@ static enum status take_space(struct catalog *catalog, uint64_t bytes, uint64_t 
 
 enum status catalog_reserve(struct catalog *catalog, uint64_t bytes, void **room)
 {
-	uint64_t at;
-	enum status status = take_space(catalog, bytes, &at);
-	if (status != ST_OK)
+	struct reserved *reserved = calloc(1, sizeof(*reserved));
+	if (!reserved)
+		return ST_NO_MEMORY;
+	reserved->bytes = round_up(bytes, UNIT);
+	enum status status = take_space(catalog, bytes, &reserved->at);
+	if (status != ST_OK) {
+		free(reserved);
 		return status;
-	*room = catalog->base + at;
+	}
+	SLIST_INSERT_HEAD(&catalog->reserved, reserved, link);
+	*room = catalog->base + reserved->at;
 	return ST_OK;
 }
 
@@ -281,9 +295,45 @@ static uint64_t offset_of(const struct catalog *catalog, const void *room)
 	return (uint64_t)((const uint8_t *)room - catalog->base);
 }
 
+static struct reserved *find_reserved(const struct catalog *catalog, const void *room)
+{
+	struct reserved *reserved;
+	SLIST_FOREACH(reserved, &catalog->reserved, link) {
+		if (reserved->at == offset_of(catalog, room))
+			break;
+	}
+	return reserved;
+}
+
+static void forget_reserved(struct catalog *catalog, struct reserved *reserved)
+{
+	SLIST_REMOVE(&catalog->reserved, reserved, reserved, link);
+	free(reserved);
+}
+
 void catalog_cancel(struct catalog *catalog, void *room)
 {
-	space_give_back(catalog->space, offset_of(catalog, room));
+	struct reserved *reserved = find_reserved(catalog, room);
+	if (!reserved)
+		return;
+	space_give_back(catalog->space, reserved->at, reserved->bytes);
+	forget_reserved(catalog, reserved);
+}
+
+// What the image does not need of its room goes back.
+static void settle_reserved(struct catalog *catalog, const struct image *image)
+{
+	struct reserved *reserved = find_reserved(catalog, image);
+	if (!reserved)
+		return;
+	if (image->bytes < reserved->bytes)
+		space_give_back(catalog->space, reserved->at + image->bytes, reserved->bytes - image->bytes);
+	forget_reserved(catalog, reserved);
+}
+
+static void retire_image(struct catalog *catalog, const struct image *image)
+{
+	space_retire(catalog->space, offset_of(catalog, image), image->bytes);
 }
 
 static uint64_t directory_bytes(uint64_t slots)
@@ -333,39 +383,41 @@ static enum status replace_directory(struct catalog *catalog, const struct direc
 	}
 	atomic_store_explicit(&header_of(catalog)->directory_at, at, memory_order_release);
 	if (old)
-		space_retire(catalog->space, offset_of(catalog, old));
+		space_retire(catalog->space, offset_of(catalog, old), round_up(old->bytes, UNIT));
 	return ST_OK;
 }
 
-// Slots that a search cannot stop at: zones and the marks of removed ones.
-static uint64_t used_slots(const struct directory *directory)
+// Never more than half of the slots used, and at most a quarter of a new directory's.
+enum status catalog_expect(struct catalog *catalog, uint64_t zones)
 {
-	return directory->zones + directory->removed;
+	const struct directory *directory = directory_of(catalog);
+	if ((zones + directory->removed) * 2 <= directory->slot_mask + 1)
+		return ST_OK;
+	uint64_t slots = FIRST_SLOTS;
+	while (slots < zones * 4)
+		slots *= 2;
+	return replace_directory(catalog, directory, slots);
 }
 
 enum status catalog_publish(struct catalog *catalog, void *room)
 {
 	const struct image *image = room;
-	space_trim(catalog->space, offset_of(catalog, room), image->bytes);
 	struct directory *directory = directory_of(catalog);
 	uint64_t hash = apex_hash(catalog, image);
 	_Atomic uint64_t *slot = find_slot(catalog, directory, hash, image->apex, image->apex_bytes);
 	if (slot) {
-		uint64_t old = offset_of(catalog, slot_image(catalog, atomic_load(slot)));
+		const struct image *old = slot_image(catalog, atomic_load(slot));
+		settle_reserved(catalog, image);
 		// Pairs with the acquire in find_slot().
 		atomic_store_explicit(slot, slot_of(image, catalog, hash), memory_order_release);
-		space_retire(catalog->space, old);
+		retire_image(catalog, old);
 		return ST_OK;
 	}
-	if ((used_slots(directory) + 1) * 2 > directory->slot_mask + 1) {
-		uint64_t slots = FIRST_SLOTS;
-		while (slots < (directory->zones + 1) * 4)
-			slots *= 2;
-		enum status status = replace_directory(catalog, directory, slots);
-		if (status != ST_OK)
-			return status;
-		directory = directory_of(catalog);
-	}
+	enum status status = catalog_expect(catalog, directory->zones + 1);
+	if (status != ST_OK)
+		return status;
+	directory = directory_of(catalog);
+	settle_reserved(catalog, image);
 	mark_depth(directory, image->apex_labels);
 	put_slot(directory, hash, slot_of(image, catalog, hash));
 	directory->zones++;
@@ -380,11 +432,11 @@ enum status catalog_withdraw(struct catalog *catalog, const uint8_t *apex)
 	_Atomic uint64_t *slot = find_slot(catalog, directory, name.hash[name.labels], name.wire, name.bytes);
 	if (!slot)
 		return ST_NOT_FOUND;
-	uint64_t old = offset_of(catalog, slot_image(catalog, atomic_load(slot)));
+	const struct image *old = slot_image(catalog, atomic_load(slot));
 	atomic_store_explicit(slot, SLOT_REMOVED, memory_order_release);
 	directory->zones--;
 	directory->removed++;
-	space_retire(catalog->space, old);
+	retire_image(catalog, old);
 	return ST_OK;
 }
 
@@ -555,7 +607,7 @@ static enum status adopt_file(struct catalog *catalog, int fd)
 	return status;
 }
 
-static enum status create_file(struct catalog *catalog, const char *path)
+static enum status create_file(struct catalog *catalog, const char *path, uint64_t seed)
 {
 	char fresh[4096];
 	if (snprintf(fresh, sizeof(fresh), "%s.%d", path, (int)getpid()) >= (int)sizeof(fresh))
@@ -570,7 +622,7 @@ static enum status create_file(struct catalog *catalog, const char *path)
 	else if (errno == ENOSPC)
 		status = ST_NO_SPACE;
 	if (status == ST_OK)
-		status = init_region(catalog, 0);
+		status = init_region(catalog, seed);
 	if (status == ST_OK && rename(fresh, path) != 0)
 		status = ST_SYSTEM;
 	if (status != ST_OK) {
@@ -608,6 +660,11 @@ static enum status new_writer(struct catalog **out)
 
 enum status catalog_open_writer(struct catalog **out, const char *path)
 {
+	return catalog_open_writer_seeded(out, path, 0);
+}
+
+enum status catalog_open_writer_seeded(struct catalog **out, const char *path, uint64_t seed)
+{
 	*out = NULL;
 	struct catalog *catalog;
 	enum status status = new_writer(&catalog);
@@ -622,7 +679,7 @@ enum status catalog_open_writer(struct catalog **out, const char *path)
 		unmap(catalog);
 		space_free(catalog->space);
 		catalog->space = space_new();
-		status = catalog->space ? create_file(catalog, path) : ST_NO_MEMORY;
+		status = catalog->space ? create_file(catalog, path, seed) : ST_NO_MEMORY;
 		fd = -1;
 	}
 	if (status == ST_OK) {
@@ -663,5 +720,7 @@ void catalog_close(struct catalog *catalog)
 		return;
 	unmap(catalog);
 	space_free(catalog->space);
+	while (!SLIST_EMPTY(&catalog->reserved))
+		forget_reserved(catalog, SLIST_FIRST(&catalog->reserved));
 	free(catalog);
 }

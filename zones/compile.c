@@ -380,7 +380,7 @@ static uint32_t names_in_table(const struct zone_builder *b)
 
 uint64_t zone_builder_image_bytes(const struct zone_builder *b, const struct zonefile_source *source)
 {
-	uint64_t bytes = sizeof(struct image) + bucket_count(names_in_table(b)) * sizeof(struct image_bucket);
+	uint64_t bytes = sizeof(struct image) + NAME_MAX_BYTES + bucket_count(names_in_table(b)) * sizeof(struct image_bucket);
 	for (uint32_t i = 0; i < b->name_count; i++) {
 		const struct draft_name *name = &b->names[i];
 		if (name->is_glue)
@@ -535,7 +535,7 @@ void zone_builder_write(struct zone_builder *b, void *room, const struct zonefil
 		.apex_labels = apex->labels, .apex_bytes = apex->bytes,
 		.is_signed = has_chain(b) };
 	memcpy(image->apex, apex->name, apex->bytes);
-	struct press p = { .b = b, .image = image, .at = (uint8_t *)(image + 1) };
+	struct press p = { .b = b, .image = image, .at = image->apex + apex->bytes };
 	align(&p, CACHE_LINE_BYTES);
 	image->buckets_ref = ref_of(&p, take_zeroed(&p, image->bucket_count * sizeof(struct image_bucket)));
 	put_nodes(&p);

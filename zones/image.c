@@ -272,7 +272,8 @@ enum status image_check(const void *at, size_t bytes)
 	if (image->bytes > bytes || image->bytes < sizeof(*image) || image->bytes % 64)
 		return ST_CORRUPT;
 	struct checker c = { .base = at, .bytes = image->bytes, .image = image };
-	if (name_length(image->apex, sizeof(image->apex)) != image->apex_bytes ||
+	uint64_t room = image->bytes - sizeof(*image);
+	if (name_length(image->apex, room < NAME_MAX_BYTES ? (unsigned)room : NAME_MAX_BYTES) != image->apex_bytes ||
 		name_labels(image->apex) != image->apex_labels || !image->bucket_count ||
 		!inside(&c, image->buckets_ref, image->bucket_count, sizeof(struct image_bucket)) ||
 		!buckets_are_sound(&c) || !chains_are_sound(&c) ||

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Pieces lie in one tree by offset, so that neighbours join; the free ones also in a tree by size, so
-// that the best fit is found at once.
+// Only free pieces are kept, in a tree by offset, so that neighbours join, and in one by size, so that the best fit
+// is found at once. What is in use is all the rest: a million images cost nothing here.
 #include <stdlib.h>
 
 #include <sys/queue.h>
@@ -8,13 +8,14 @@
 
 #include "space.h"
 
-enum piece_state { PIECE_FREE, PIECE_USED, PIECE_RETIRED };
-
 struct piece {
 	RB_ENTRY(piece) by_offset, by_size;
-	TAILQ_ENTRY(piece) retired;
+	uint64_t at, bytes;
+};
+
+struct retired {
+	STAILQ_ENTRY(retired) link;
 	uint64_t at, bytes, epoch;
-	enum piece_state state;
 };
 
 static int compare_offsets(const struct piece *a, const struct piece *b)
@@ -40,7 +41,7 @@ RB_GENERATE_STATIC(sizes, piece, by_size, compare_sizes)
 struct space {
 	struct offsets offsets;
 	struct sizes sizes;
-	TAILQ_HEAD(, piece) retired; // oldest epoch first
+	STAILQ_HEAD(, retired) retired; // oldest epoch first
 	uint64_t epoch, used_bytes, retired_bytes;
 };
 
@@ -50,7 +51,7 @@ struct space *space_new(void)
 	if (space) {
 		RB_INIT(&space->offsets);
 		RB_INIT(&space->sizes);
-		TAILQ_INIT(&space->retired);
+		STAILQ_INIT(&space->retired);
 	}
 	return space;
 }
@@ -64,78 +65,80 @@ void space_free(struct space *space)
 		RB_REMOVE(offsets, &space->offsets, piece);
 		free(piece);
 	}
+	struct retired *retired;
+	while ((retired = STAILQ_FIRST(&space->retired))) {
+		STAILQ_REMOVE_HEAD(&space->retired, link);
+		free(retired);
+	}
 	free(space);
 }
 
-static struct piece *find(struct space *space, uint64_t at)
+static void unlink_piece(struct space *space, struct piece *piece)
+{
+	RB_REMOVE(offsets, &space->offsets, piece);
+	RB_REMOVE(sizes, &space->sizes, piece);
+}
+
+static void link_piece(struct space *space, struct piece *piece)
+{
+	RB_INSERT(offsets, &space->offsets, piece);
+	RB_INSERT(sizes, &space->sizes, piece);
+}
+
+// The last piece that starts before `at`.
+static struct piece *piece_before(const struct space *space, uint64_t at)
 {
 	struct piece key = { .at = at };
-	return RB_FIND(offsets, &space->offsets, &key);
+	struct piece *next = RB_NFIND(offsets, (struct offsets *)&space->offsets, &key);
+	return next ? RB_PREV(offsets, (struct offsets *)&space->offsets, next) :
+		RB_MAX(offsets, (struct offsets *)&space->offsets);
 }
 
-// Takes a neighbour in, if it is free and touches.
-static struct piece *join(struct space *space, struct piece *left, struct piece *right)
+// Makes [at, at + bytes) free, joined with free neighbours.
+static enum status make_free(struct space *space, uint64_t at, uint64_t bytes)
 {
-	if (!left || !right || left->state != PIECE_FREE || right->state != PIECE_FREE ||
-		left->at + left->bytes != right->at)
-		return NULL;
-	RB_REMOVE(sizes, &space->sizes, left);
-	RB_REMOVE(sizes, &space->sizes, right);
-	RB_REMOVE(offsets, &space->offsets, right);
-	left->bytes += right->bytes;
-	free(right);
-	RB_INSERT(sizes, &space->sizes, left);
-	return left;
-}
-
-static void make_free(struct space *space, struct piece *piece)
-{
-	piece->state = PIECE_FREE;
-	RB_INSERT(sizes, &space->sizes, piece);
-	struct piece *joined = join(space, RB_PREV(offsets, &space->offsets, piece), piece);
-	if (joined)
-		piece = joined;
-	join(space, piece, RB_NEXT(offsets, &space->offsets, piece));
+	struct piece *left = piece_before(space, at);
+	struct piece *right = left ? RB_NEXT(offsets, &space->offsets, left) : RB_MIN(offsets, &space->offsets);
+	bool joins_left = left && left->at + left->bytes == at, joins_right = right && at + bytes == right->at;
+	struct piece *piece = joins_left ? left : joins_right ? right : calloc(1, sizeof(*piece));
+	if (!piece)
+		return ST_NO_MEMORY;
+	if (joins_left || joins_right)
+		unlink_piece(space, piece);
+	if (joins_left && joins_right) {
+		unlink_piece(space, right);
+		left->bytes += right->bytes;
+		free(right);
+	}
+	piece->at = joins_left ? piece->at : at;
+	piece->bytes += bytes;
+	link_piece(space, piece);
+	return ST_OK;
 }
 
 enum status space_add(struct space *space, uint64_t at, uint64_t bytes)
 {
-	struct piece *piece = calloc(1, sizeof(*piece));
-	if (!piece)
-		return ST_NO_MEMORY;
-	piece->at = at;
-	piece->bytes = bytes;
-	RB_INSERT(offsets, &space->offsets, piece);
-	make_free(space, piece);
-	return ST_OK;
+	return make_free(space, at, bytes);
 }
 
 // Cuts [at, at + bytes) out of a free piece; what is left on both sides stays free.
 static bool cut(struct space *space, struct piece *piece, uint64_t at, uint64_t bytes)
 {
 	uint64_t before = at - piece->at, after = piece->bytes - before - bytes;
-	struct piece *head = before ? calloc(1, sizeof(*head)) : NULL;
-	struct piece *tail = after ? calloc(1, sizeof(*tail)) : NULL;
-	if ((before && !head) || (after && !tail)) {
-		free(head);
-		free(tail);
+	struct piece *tail = before && after ? calloc(1, sizeof(*tail)) : NULL;
+	if (before && after && !tail)
 		return false;
-	}
-	RB_REMOVE(sizes, &space->sizes, piece);
-	RB_REMOVE(offsets, &space->offsets, piece);
-	piece->at = at;
-	piece->bytes = bytes;
-	piece->state = PIECE_USED;
-	RB_INSERT(offsets, &space->offsets, piece);
-	if (head) {
-		*head = (struct piece){ .at = at - before, .bytes = before };
-		RB_INSERT(offsets, &space->offsets, head);
-		RB_INSERT(sizes, &space->sizes, head);
-	}
+	unlink_piece(space, piece);
 	if (tail) {
 		*tail = (struct piece){ .at = at + bytes, .bytes = after };
-		RB_INSERT(offsets, &space->offsets, tail);
-		RB_INSERT(sizes, &space->sizes, tail);
+		link_piece(space, tail);
+	}
+	if (before || after) {
+		piece->at = before ? piece->at : at + bytes;
+		piece->bytes = before ? before : after;
+		link_piece(space, piece);
+	} else {
+		free(piece);
 	}
 	space->used_bytes += bytes;
 	return true;
@@ -145,10 +148,10 @@ bool space_take(struct space *space, uint64_t bytes, uint64_t *at)
 {
 	struct piece key = { .bytes = bytes };
 	struct piece *piece = RB_NFIND(sizes, &space->sizes, &key);
-	if (!piece || !cut(space, piece, piece->at, bytes))
+	if (!piece)
 		return false;
 	*at = piece->at;
-	return true;
+	return cut(space, piece, piece->at, bytes);
 }
 
 bool space_has(const struct space *space, uint64_t bytes)
@@ -159,49 +162,26 @@ bool space_has(const struct space *space, uint64_t bytes)
 
 bool space_claim(struct space *space, uint64_t at, uint64_t bytes)
 {
-	struct piece key = { .at = at };
-	struct piece *piece = RB_NFIND(offsets, &space->offsets, &key);
-	if (!piece || piece->at != at)
-		piece = piece ? RB_PREV(offsets, &space->offsets, piece) : RB_MAX(offsets, &space->offsets);
-	if (!piece || piece->state != PIECE_FREE || bytes == 0 || at - piece->at >= piece->bytes ||
-		bytes > piece->bytes - (at - piece->at))
+	struct piece *piece = piece_before(space, at + 1);
+	if (!piece || bytes == 0 || at - piece->at >= piece->bytes || bytes > piece->bytes - (at - piece->at))
 		return false;
 	return cut(space, piece, at, bytes);
 }
 
-void space_trim(struct space *space, uint64_t at, uint64_t bytes)
+void space_give_back(struct space *space, uint64_t at, uint64_t bytes)
 {
-	struct piece *piece = find(space, at);
-	if (!piece || piece->state != PIECE_USED || bytes >= piece->bytes)
-		return;
-	struct piece *rest = calloc(1, sizeof(*rest));
-	if (!rest)
-		return; // stays part of the piece
-	*rest = (struct piece){ .at = at + bytes, .bytes = piece->bytes - bytes };
-	piece->bytes = bytes;
-	space->used_bytes -= rest->bytes;
-	RB_INSERT(offsets, &space->offsets, rest);
-	make_free(space, rest);
+	if (bytes && make_free(space, at, bytes) == ST_OK)
+		space->used_bytes -= bytes; // else it stays in use until the next start
 }
 
-void space_give_back(struct space *space, uint64_t at)
+void space_retire(struct space *space, uint64_t at, uint64_t bytes)
 {
-	struct piece *piece = find(space, at);
-	if (!piece || piece->state != PIECE_USED)
-		return;
-	space->used_bytes -= piece->bytes;
-	make_free(space, piece);
-}
-
-void space_retire(struct space *space, uint64_t at)
-{
-	struct piece *piece = find(space, at);
-	if (!piece || piece->state != PIECE_USED)
-		return;
-	piece->state = PIECE_RETIRED;
-	piece->epoch = space->epoch;
-	space->retired_bytes += piece->bytes;
-	TAILQ_INSERT_TAIL(&space->retired, piece, retired);
+	struct retired *retired = calloc(1, sizeof(*retired));
+	if (!retired)
+		return; // stays in use until the next start
+	*retired = (struct retired){ .at = at, .bytes = bytes, .epoch = space->epoch };
+	space->retired_bytes += bytes;
+	STAILQ_INSERT_TAIL(&space->retired, retired, link);
 }
 
 void space_set_epoch(struct space *space, uint64_t epoch)
@@ -211,12 +191,12 @@ void space_set_epoch(struct space *space, uint64_t epoch)
 
 void space_reclaim(struct space *space, uint64_t epoch)
 {
-	struct piece *piece;
-	while ((piece = TAILQ_FIRST(&space->retired)) && piece->epoch <= epoch) {
-		TAILQ_REMOVE(&space->retired, piece, retired);
-		space->retired_bytes -= piece->bytes;
-		space->used_bytes -= piece->bytes;
-		make_free(space, piece);
+	struct retired *retired;
+	while ((retired = STAILQ_FIRST(&space->retired)) && retired->epoch <= epoch) {
+		STAILQ_REMOVE_HEAD(&space->retired, link);
+		space->retired_bytes -= retired->bytes;
+		space_give_back(space, retired->at, retired->bytes);
+		free(retired);
 	}
 }
 

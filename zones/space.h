@@ -20,12 +20,11 @@ CHECKED bool space_take(struct space *, uint64_t bytes, uint64_t *at);
 bool space_has(const struct space *, uint64_t bytes); // space_take() would find a piece
 // Marks exactly [at, at + bytes) as in use. False: not all of it is free.
 CHECKED bool space_claim(struct space *, uint64_t at, uint64_t bytes);
-// Keeps the first `bytes` of a piece in use, frees the rest.
-void space_trim(struct space *, uint64_t at, uint64_t bytes);
-// Free again at once: nobody has seen it.
-void space_give_back(struct space *, uint64_t at);
+// Free again at once: nobody has seen it. What is in use is known by its offset and length alone; a part of it may be
+// given back, too.
+void space_give_back(struct space *, uint64_t at, uint64_t bytes);
 // Free when its epoch, the one set last, is reclaimed.
-void space_retire(struct space *, uint64_t at);
+void space_retire(struct space *, uint64_t at, uint64_t bytes);
 void space_set_epoch(struct space *, uint64_t epoch);
 void space_reclaim(struct space *, uint64_t epoch); // everything retired in this epoch or before
 

@@ -16,7 +16,7 @@
 #include <pollux/status.h>
 
 #define CATALOG_MAGIC 0x43584c50u // "PLXC"
-#define CATALOG_FORMAT 1u
+#define CATALOG_FORMAT 2u
 
 // What the configuration says about answering; small enough to be swapped whole, so a worker never
 // sees half a change.
@@ -58,6 +58,8 @@ CHECKED enum status catalog_open_reader(struct catalog **, const char *path);
 // Creates the file, or takes over what a former writer left: directory and images are checked, damaged
 // ones dropped. ST_BUSY: another writer lives.
 CHECKED enum status catalog_open_writer(struct catalog **, const char *path);
+// The same; a file that has to be made gets this seed, so that images saved with it can be used again. 0: random.
+CHECKED enum status catalog_open_writer_seeded(struct catalog **, const char *path, uint64_t seed);
 // A region of this process alone, for tests, tools and replay. `seed` 0: random.
 CHECKED enum status catalog_open_private(struct catalog **, uint64_t seed);
 void catalog_close(struct catalog *); // NULL is fine; the file stays
@@ -91,6 +93,8 @@ uint64_t catalog_growth(const struct catalog *, uint64_t bytes);
 // Asks the kernel for that memory; the file is as long as before for everybody. Any thread.
 CHECKED enum status catalog_back(struct catalog *, uint64_t file_bytes);
 void catalog_cancel(struct catalog *, void *room);
+// Makes the directory large enough for so many zones at once: growing it costs time in proportion to the zones it holds.
+CHECKED enum status catalog_expect(struct catalog *, uint64_t zones);
 // Makes the image in `room` the one for its apex. What it replaces is retired with the epoch set last.
 CHECKED enum status catalog_publish(struct catalog *, void *room);
 // ST_NOT_FOUND: no such zone.

@@ -16,7 +16,7 @@
 #include <pollux/status.h>
 
 #define IMAGE_MAGIC 0x5a584c50u // "PLXZ"
-#define IMAGE_FORMAT 2u
+#define IMAGE_FORMAT 3u
 
 struct image {
 	uint32_t magic, format;
@@ -44,7 +44,7 @@ struct image {
 	uint32_t nsec3_count;
 	uint32_t salt_ref;
 	uint32_t unused_ref;
-	uint8_t apex[NAME_MAX_BYTES + 1]; // folded
+	uint8_t apex[]; // apex_bytes, folded
 };
 
 // Eight slots in one cache line. A tag is the low half of the name hash, never 0; 0 is a free slot. A

@@ -27,8 +27,8 @@ static void the_smallest_piece_that_fits_is_taken(void **state)
 	assert_true(space_take(space, 64, &b));
 	assert_true(space_take(space, 128, &c));
 	assert_true(space_take(space, 64, &d));
-	space_give_back(space, a);
-	space_give_back(space, c);
+	space_give_back(space, a, 256);
+	space_give_back(space, c, 128);
 	uint64_t fit;
 	assert_true(space_take(space, 100, &fit));
 	assert_int_equal(fit, c);
@@ -43,10 +43,10 @@ static void neighbours_join_when_they_are_free_again(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		assert_true(space_take(space, 256, &piece[i]));
 	assert_false(space_take(space, 64, &whole));
-	space_give_back(space, piece[1]);
-	space_give_back(space, piece[3]);
-	space_give_back(space, piece[0]);
-	space_give_back(space, piece[2]);
+	space_give_back(space, piece[1], 256);
+	space_give_back(space, piece[3], 256);
+	space_give_back(space, piece[0], 256);
+	space_give_back(space, piece[2], 256);
 	assert_true(space_take(space, 1024, &whole));
 	assert_int_equal(whole, 4096);
 	space_free(space);
@@ -59,7 +59,7 @@ static void retired_space_is_used_again_only_after_its_epoch(void **state)
 	uint64_t at;
 	assert_true(space_take(space, 256, &at));
 	space_set_epoch(space, 5);
-	space_retire(space, at);
+	space_retire(space, at, 256);
 	assert_int_equal(space_retired(space), 256);
 	space_reclaim(space, 4);
 	assert_false(space_take(space, 256, &at));
@@ -84,13 +84,13 @@ static void a_piece_can_be_claimed_once(void **state)
 	space_free(space);
 }
 
-static void a_trimmed_piece_gives_its_end_back(void **state)
+static void the_end_of_a_piece_can_be_given_back_alone(void **state)
 {
 	(void)state;
 	struct space *space = new_space(1024);
 	uint64_t at, rest;
 	assert_true(space_take(space, 1024, &at));
-	space_trim(space, at, 256);
+	space_give_back(space, at + 256, 768);
 	assert_int_equal(space_used(space), 256);
 	assert_true(space_take(space, 768, &rest));
 	assert_int_equal(rest, at + 256);
@@ -109,7 +109,7 @@ static void no_two_pieces_ever_overlap(void **state)
 	for (unsigned step = 0; step < STEPS; step++) {
 		unsigned i = (unsigned)rand_r(&seed) % 64;
 		if (held[i].bytes) {
-			space_give_back(space, held[i].at);
+			space_give_back(space, held[i].at, held[i].bytes);
 			memset(taken + held[i].at - 4096, 0, held[i].bytes);
 			held[i].bytes = 0;
 			continue;
@@ -132,7 +132,7 @@ int main(void)
 		cmocka_unit_test(neighbours_join_when_they_are_free_again),
 		cmocka_unit_test(retired_space_is_used_again_only_after_its_epoch),
 		cmocka_unit_test(a_piece_can_be_claimed_once),
-		cmocka_unit_test(a_trimmed_piece_gives_its_end_back),
+		cmocka_unit_test(the_end_of_a_piece_can_be_given_back_alone),
 		cmocka_unit_test(no_two_pieces_ever_overlap),
 	};
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL) ? 1 : 0;
