@@ -23,6 +23,7 @@ enum outcome from_authorities(struct ask *ask)
 {
 	struct resolver *r = ask->resolver;
 	const struct image *zone = catalog_find(r->catalog, &ask->query.name);
+	ask_face_client(ask);
 	switch (answer_query(r->catalog, &r->policy, &ask->query, zone, ask->asker.transport, &r->reply)) {
 	case ANSWER_READY:
 		break;

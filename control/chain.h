@@ -26,10 +26,11 @@ struct ask {
 	struct query query; // its wire is the asker's, or, once it waits, `kept`
 	unsigned step;
 	enum rcode rcode;      // when no step has an answer
+	enum extended_error why;
 	bool waits;	       // or did
 	struct message own;    // what our zones know already: the CNAMEs that lead to `target`
 	const uint8_t *target; // the name still to be asked for, when it is not the query's
-	uint8_t kept[DNS_HEADER_BYTES + NAME_MAX_BYTES + 4];
+	uint8_t kept[DNS_HEADER_BYTES + NAME_MAX_BYTES + 4 + COOKIE_MAX_BYTES];
 };
 
 // What the steps share.
@@ -42,6 +43,7 @@ struct resolver {
 	struct forwarders *forwarders;
 	struct resolver_counters counters;
 	struct reply reply; // its wire is `buffer`
+	struct parties parties; // of the reply being written
 	struct composer composer;
 	uint8_t buffer[DNS_MAX_BYTES];
 };
@@ -50,6 +52,9 @@ struct resolver {
 void ask_resume(struct ask *, enum outcome);
 // The resolver ends: the asker hears nothing but that.
 void ask_drop(struct ask *);
+
+// Before a reply to this asker is written: whom the reply's options are for.
+void ask_face_client(struct ask *);
 
 // The steps, in the order of the chain.
 enum outcome from_authorities(struct ask *);

@@ -14,6 +14,7 @@
 
 #include "control.h"
 #include "ctl_server.h"
+#include "identity.h"
 #include "misses.h"
 
 uint64_t control_now_ms(void)
@@ -43,11 +44,44 @@ static void keep_off_workers(const struct config *config)
 		log_warning("cannot keep off the workers' cores: %s", strerror(errno));
 }
 
-static struct policy policy_of(const struct config *config)
+void control_log_finding(void *ctx, enum severity severity, const char *file, unsigned line, unsigned column,
+	const char *text)
 {
-	return (struct policy){ .udp_size = (uint16_t)config->udp_size,
-		.has_chain = config->forwarder_count > 0,
-		.any_full = config->any_full };
+	(void)ctx;
+	enum log_level level = severity == SEVERITY_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING;
+	if (line && column)
+		log_line(level, "%s:%u:%u: %s", file, line, column, text);
+	else if (line)
+		log_line(level, "%s:%u: %s", file, line, text);
+	else
+		log_line(level, "%s: %s", file, text);
+}
+
+static void publish_identity(struct control *control, struct report *report)
+{
+	enum status status = identity_publish(control->catalog, control->config, (uint64_t)time(NULL), report);
+	if (status != ST_OK)
+		log_error("identity and cookie secrets stay as they were: %s", status_text(status));
+}
+
+// Secrets that were made up are replaced when they are old; those of a file are read again by a reload.
+static void on_identity_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	struct control *control = ctx;
+	struct report report = { .emit = control_log_finding };
+	if (!control->config->cookie_secret_file)
+		publish_identity(control, &report);
+}
+
+static enum status open_identity(struct control *control)
+{
+	struct report report = { .emit = control_log_finding };
+	struct timeval hour = { .tv_sec = 3600 };
+	publish_identity(control, &report);
+	control->identity_timer = event_new(control->base, -1, EV_PERSIST, on_identity_timer, control);
+	return control->identity_timer && event_add(control->identity_timer, &hour) == 0 ? ST_OK : ST_NO_MEMORY;
 }
 
 static enum status open_catalog(struct control *control)
@@ -72,8 +106,8 @@ static enum status open_catalog(struct control *control)
 	else if (status != ST_OK)
 		log_error("%s: %s", path, status == ST_SYSTEM ? strerror(errno) : status_text(status));
 	if (status == ST_OK)
-		catalog_set_policy(control->catalog, policy_of(config));
-	return status;
+		catalog_set_policy(control->catalog, config_policy(config));
+	return status == ST_OK ? open_identity(control) : status;
 }
 
 // Without the TAP there is no TCP, but zones are published and UDP is answered: it goes on, and says so.
@@ -125,19 +159,6 @@ static void on_first_load(void *ctx, const struct publish_result *result)
 	tell_supervisor(ctx);
 }
 
-void control_log_finding(void *ctx, enum severity severity, const char *file, unsigned line, unsigned column,
-	const char *text)
-{
-	(void)ctx;
-	enum log_level level = severity == SEVERITY_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING;
-	if (line && column)
-		log_line(level, "%s:%u:%u: %s", file, line, column, text);
-	else if (line)
-		log_line(level, "%s:%u: %s", file, line, text);
-	else
-		log_line(level, "%s: %s", file, text);
-}
-
 static enum status open_zones(struct control *control)
 {
 	struct report report = { .emit = control_log_finding };
@@ -182,6 +203,8 @@ void control_stop(struct control *control)
 	if (control->tap)
 		tap_free(control->tap);
 	side_door_free(control->door);
+	if (control->identity_timer)
+		event_free(control->identity_timer);
 	catalog_close(control->catalog);
 	if (control->config != control->start_config)
 		config_free(control->config);
@@ -190,16 +213,17 @@ void control_stop(struct control *control)
 }
 
 // The log level of the file counts again when it was changed there, else `log level` keeps its word.
-static void take_over(struct control *control, struct config *fresh)
+static void take_over(struct control *control, struct config *fresh, struct report *report)
 {
 	struct config *old = control->config;
 	if (fresh->log_level != old->log_level)
 		log_set_level(fresh->log_level);
-	catalog_set_policy(control->catalog, policy_of(fresh));
+	catalog_set_policy(control->catalog, config_policy(fresh));
 	resolver_reconfigure(control->resolver, fresh);
 	if (control->tcp)
 		tcp_server_reconfigure(control->tcp, fresh);
 	control->config = fresh;
+	publish_identity(control, report);
 	control->configured_s = (uint64_t)time(NULL);
 	if (old != control->start_config)
 		config_free(old);
@@ -214,7 +238,7 @@ enum status control_reload(struct control *control, struct report *report,
 		return status;
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)control_now_ms() * 1000);
 	config_needs_restart(control->start_config, fresh, restart, ctx);
-	take_over(control, fresh);
+	take_over(control, fresh, report);
 	status = publisher_configure(control->publisher, fresh, report, done, ctx);
 	sd_notify(0, "READY=1");
 	return status;

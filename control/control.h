@@ -29,6 +29,7 @@ struct control {
 	struct config *start_config, *config;
 	char directory[PATH_MAX]; // of the regions
 	struct catalog *catalog;
+	struct event *identity_timer;
 	struct side_door *door;
 	struct tap *tap;	       // NULL: there are no ports, or it failed (said in the log)
 	struct resolver *resolver;

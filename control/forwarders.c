@@ -87,8 +87,11 @@ static enum outcome write_reply(struct ask *ask, const struct message *m)
 	flags |= m->rcode & FLAG_RCODE;
 	uint32_t limit = answer_limit(&r->policy, q, ask->asker.transport);
 	ask->rcode = RCODE_SERVFAIL;
-	if (!composer_start(c, r->buffer, limit, q->id, flags, q->wire + DNS_HEADER_BYTES, q->question_bytes,
-		    q->edns))
+	ask_face_client(ask);
+	// The composer knows of a plain OPT: what ours has more than that is kept free here, and put in its place.
+	uint32_t options = q->edns ? answer_opt_bytes(q, &r->parties) - OPT_BYTES : 0;
+	if (!composer_start(c, r->buffer, limit - options, q->id, flags, q->wire + DNS_HEADER_BYTES,
+		    q->question_bytes, q->edns))
 		return ERROR;
 	// RFC 2181 9: TC when something of the answer is missing, not for want of additional records.
 	if (put_section(ask, SECTION_ANSWER, &ask->own) && put_section(ask, SECTION_ANSWER, m) &&
@@ -97,6 +100,9 @@ static enum outcome write_reply(struct ask *ask, const struct message *m)
 	else
 		composer_set_flags(c, FLAG_TC);
 	r->reply.bytes = composer_end(c, r->policy.udp_size, m->rcode, q->dnssec_ok);
+	if (q->options)
+		r->reply.bytes = answer_put_opt(r->buffer, r->reply.bytes - OPT_BYTES, limit, &r->policy, q, &r->parties,
+			m->rcode);
 	r->counters.answered_forward++;
 	return ANSWER;
 }
@@ -114,6 +120,7 @@ static void on_upstream(void *ctx, enum status status, const struct message *rep
 			continue;
 		}
 		ask->rcode = RCODE_SERVFAIL; // those who could know failed, whatever they said
+		ask->why = EDE_NO_REACHABLE_AUTHORITY;
 		ask_resume(ask, status == ST_OK ? write_reply(ask, reply) : PASS);
 	}
 	free(pending);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "chain.h"
 
@@ -31,6 +33,27 @@ static void reply_and_free(struct ask *ask)
 	done(ctx, r->reply.wire, r->reply.bytes);
 }
 
+// The identity may be another one by the time of the answer, so none is remembered.
+void ask_face_client(struct ask *ask)
+{
+	struct resolver *r = ask->resolver;
+	const struct sockaddr_storage *from = &ask->asker.address;
+	struct parties *p = &r->parties;
+	*p = (struct parties){ .identity = catalog_identity(r->catalog), .now_s = (uint32_t)time(NULL) };
+	if (from->ss_family == AF_INET) {
+		p->client = (const uint8_t *)&((const struct sockaddr_in *)from)->sin_addr;
+		p->client_bytes = 4;
+	} else if (from->ss_family == AF_INET6) {
+		p->client = (const uint8_t *)&((const struct sockaddr_in6 *)from)->sin6_addr;
+		p->client_bytes = 16;
+	}
+	if (ask->asker.transport == OVER_TCP) {
+		unsigned idle = ask->asker.idle_ms / 100;
+		p->idle_100ms = (uint16_t)(idle < 1 ? 1 : idle < UINT16_MAX ? idle : UINT16_MAX);
+	}
+	r->reply.parties = p;
+}
+
 static void fail(struct ask *ask, enum rcode rcode)
 {
 	struct resolver *r = ask->resolver;
@@ -40,7 +63,8 @@ static void fail(struct ask *ask, enum rcode rcode)
 		r->counters.servfail++;
 	else
 		r->counters.malformed++;
-	answer_error(&r->policy, &ask->query, rcode, &r->reply);
+	ask_face_client(ask);
+	answer_error_why(&r->policy, &ask->query, rcode, ask->why, &r->reply);
 	reply_and_free(ask);
 }
 
@@ -53,16 +77,22 @@ void ask_drop(struct ask *ask)
 	done(ctx, NULL, 0);
 }
 
-// The asker's message is only there during resolver_ask(). What is needed of it later is kept: header and
-// question, for the rest has been read.
+// The asker's message is only there during resolver_ask(). What is needed of it later is kept: header,
+// question and cookie, for the rest has been read.
 static void keep_question(struct ask *ask)
 {
 	struct query *q = &ask->query;
 	if (ask->waits)
 		return;
-	memcpy(ask->kept, q->wire, DNS_HEADER_BYTES + q->question_bytes);
+	uint16_t bytes = DNS_HEADER_BYTES + q->question_bytes;
+	memcpy(ask->kept, q->wire, bytes);
+	if (q->options & OPTION_COOKIE) {
+		memcpy(ask->kept + bytes, q->wire + q->cookie_at, q->cookie_bytes);
+		q->cookie_at = bytes;
+		bytes = (uint16_t)(bytes + q->cookie_bytes);
+	}
 	q->wire = ask->kept;
-	q->bytes = DNS_HEADER_BYTES + q->question_bytes;
+	q->bytes = bytes;
 	ask->waits = true;
 	ask->resolver->counters.open++;
 }
@@ -95,6 +125,7 @@ void resolver_ask(struct resolver *r, const struct asker *asker, const uint8_t *
 	ask->ctx = ctx;
 	ask->step = 0;
 	ask->rcode = RCODE_REFUSED;
+	ask->why = EDE_NONE;
 	ask->waits = false;
 	ask->own = (struct message){ 0 };
 	ask->target = NULL;
@@ -115,11 +146,7 @@ void resolver_ask(struct resolver *r, const struct asker *asker, const uint8_t *
 
 static void take_config(struct resolver *r, const struct config *config)
 {
-	r->policy = (struct policy){
-		.udp_size = (uint16_t)config->udp_size,
-		.has_chain = config->forwarder_count > 0,
-		.any_full = config->any_full,
-	};
+	r->policy = config_policy(config);
 	r->max_waiting = config->forward_max_open;
 	r->by_ports = !strcmp(config->forward_via, "ports");
 }

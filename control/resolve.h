@@ -21,10 +21,11 @@ void resolver_free(struct resolver *); // waiting questions get `done` with NULL
 // Takes over the parts of a new configuration that concern the chain. Waiting questions go on.
 void resolver_reconfigure(struct resolver *, const struct config *);
 
-// Who asks, for logs and limits.
+// Who asks, for logs, limits and cookies.
 struct asker {
 	struct sockaddr_storage address;
 	enum transport transport;
+	unsigned idle_ms; // over TCP: how long its connection may be idle
 };
 
 // Called exactly once for each question, perhaps before resolver_ask() returns. `wire` is the whole reply, made for the

@@ -182,6 +182,7 @@ static size_t ask_all(struct connection *c, const uint8_t *bytes, size_t count)
 			break;
 		renew(c, +1);
 		c->queries++;
+		c->asker.idle_ms = c->server->idle_ms;
 		c->server->counters.queries++;
 		resolver_ask(
 			c->server->resolver, &c->asker, bytes + at + LENGTH_BYTES, length, take_answer, c);

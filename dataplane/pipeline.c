@@ -161,6 +161,14 @@ static uint32_t reply_room(const struct port *port, const struct frame *frame)
 	return RTE_MIN(RTE_MAX(fits, (uint32_t)DNS_UDP_PLAIN_BYTES), (uint32_t)DNS_UDP_CEILING_BYTES);
 }
 
+// RFC 791 3.1, RFC 8200 3: where the source address stands.
+static void take_client(struct parties *parties, const struct frame *frame)
+{
+	bool ip4 = frame->ip_version == 4;
+	parties->client = frame->bytes + frame->network_at + (ip4 ? 12 : 8);
+	parties->client_bytes = ip4 ? 4 : 16;
+}
+
 // True: the reply is written. False: control shall see the question, for *reason.
 static bool write_reply(
 	struct worker *worker, struct burst *burst, unsigned q, struct reply *reply, uint8_t *reason)
@@ -208,7 +216,8 @@ static void write_replies(struct worker *worker, struct burst *burst)
 	for (unsigned q = 0; q < burst->queries; q++) {
 		unsigned i = burst->packet_of[q];
 		struct frame *frame = &burst->frame[i];
-		struct reply reply = { .wire = worker->reply, .room = reply_room(port, frame) };
+		struct reply reply = { .wire = worker->reply, .room = reply_room(port, frame), .parties = &worker->parties };
+		take_client(&worker->parties, frame);
 		if (!write_reply(worker, burst, q, &reply, &burst->miss_reason[i])) {
 			burst->fate[i] = COUNTER_miss;
 			continue;

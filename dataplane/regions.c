@@ -48,6 +48,13 @@ static uint64_t shape_of(uint64_t workers, uint64_t bytes)
 	return workers << 48 ^ (uint64_t)RING_SLOTS << 32 ^ bytes;
 }
 
+static uint32_t clock_s(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return (uint32_t)now.tv_sec;
+}
+
 static uint64_t clock_ms(void)
 {
 	struct timespec now;
@@ -178,6 +185,7 @@ void regions_keep(struct regions *regions, struct house *house)
 {
 	struct stats *stats = house->stats;
 	atomic_store_explicit(&stats->now_ms, clock_ms(), memory_order_relaxed);
+	atomic_store_explicit(&house->now_s, clock_s(), memory_order_relaxed);
 	close_retired(regions, house);
 	if (regions->rounds++ % ROUNDS_PER_LOOK)
 		return;

@@ -16,6 +16,7 @@
 #include "replay.h"
 #include "worker.h"
 
+#define REPLAY_TIME_S 1577836800u // 2020-01-01
 enum { REPLAY_SEED = 53, PCAP_HEADER_BYTES = 24, PCAP_RECORD_BYTES = 16 };
 
 // The MAC that a replayed port says it has; frames to any other are taken as well.
@@ -46,6 +47,18 @@ static void load_zones(
 	}
 }
 
+// Cookies are the same every time, too: a time that stands still, and unless there is a file a secret that
+// everybody knows.
+static enum status set_identity(struct run *run, const struct config *config, struct report *report)
+{
+	struct server_identity identity;
+	enum status status = config_identity(config, &identity, report);
+	if (!identity.secret_count)
+		identity.secret_count = 1; // all zeros
+	atomic_store(&run->house.now_s, REPLAY_TIME_S);
+	return status == ST_OK ? catalog_set_identity(run->catalog, &identity) : status;
+}
+
 static enum status make_catalog(struct run *run, const struct config *config)
 {
 	struct report report = { .emit = report_to_stream };
@@ -57,11 +70,9 @@ static enum status make_catalog(struct run *run, const struct config *config)
 	status = config_zones(config, &zones, &count, &report);
 	load_zones(run->catalog, zones, count, &report);
 	zone_configs_free(zones, count);
-	catalog_set_policy(run->catalog, (struct policy){
-						 .udp_size = (uint16_t)config->udp_size,
-						 .has_chain = config->forwarder_count > 0,
-						 .any_full = config->any_full,
-					 });
+	catalog_set_policy(run->catalog, config_policy(config));
+	if (status == ST_OK)
+		status = set_identity(run, config, &report);
 	catalog_set_ready(run->catalog);
 	atomic_store(&run->house.catalog, run->catalog);
 	return status;

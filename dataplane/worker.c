@@ -54,10 +54,13 @@ static void take_catalog(struct worker *worker)
 	if (worker->catalog) {
 		worker->policy = catalog_policy(worker->catalog);
 		worker->zones_ready = catalog_is_ready(worker->catalog);
+		worker->parties.identity = catalog_identity(worker->catalog);
 	} else {
 		worker->policy = (struct policy){ .udp_size = DNS_UDP_PLAIN_BYTES };
 		worker->zones_ready = false;
+		worker->parties.identity = NULL;
 	}
+	worker->parties.now_s = atomic_load_explicit(&worker->house->now_s, memory_order_relaxed);
 }
 
 // Plain stores: the block has one writer, and a reader that sees half a burst loses nothing.

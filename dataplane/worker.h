@@ -17,6 +17,7 @@ struct rte_mempool;
 // What workers read and only the main lcore writes.
 struct house {
 	_Atomic(const struct catalog *) catalog; // NULL: no zones region yet
+	_Atomic uint32_t now_s;			 // since 1970, renewed every millisecond
 	atomic_bool stop;
 	struct stats *stats;
 	struct rings *rings;
@@ -37,6 +38,7 @@ struct worker {
 	// Of the current turn.
 	const struct catalog *catalog;
 	struct policy policy;
+	struct parties parties; // of the answer being written
 	bool zones_ready;
 
 	unsigned lane_count;

@@ -6,6 +6,7 @@
 #include <pollux/rrtype.h>
 
 #include "denial.h"
+#include "edns.h"
 
 #define POINTER 0xc000u
 #define POINTER_MAX 0x3fffu
@@ -35,6 +36,7 @@ struct draft {
 	const struct policy *policy;
 	const struct query *query;
 	struct reply *reply;
+	const struct image *zone; // of the question
 	uint32_t at, limit; // of the sections; the OPT's room is not part of it
 	uint16_t count[SECTIONS];
 	uint16_t flags;
@@ -44,6 +46,7 @@ struct draft {
 	unsigned written_count;
 	struct denial denial[DENIALS_MAX];
 	unsigned denial_count;
+	struct opt opt;
 };
 
 // Where the search stands: a name, where it stands in the message, the zone it is in.
@@ -77,17 +80,8 @@ static void finish(struct draft *d)
 	store_be16(wire + 6, d->count[ANSWER]);
 	store_be16(wire + 8, d->count[AUTHORITY]);
 	store_be16(wire + 10, (uint16_t)(d->count[ADDITIONAL] + q->edns));
-	if (q->edns) { // RFC 6891 6.1.2, 6.1.3: root owner, our size, upper rcode bits, version 0, DO as asked
-		uint8_t *opt = wire + d->at;
-		opt[0] = 0;
-		store_be16(opt + 1, TYPE_OPT);
-		store_be16(opt + 3, d->policy->udp_size);
-		opt[5] = (uint8_t)(rcode >> 4);
-		opt[6] = 0;
-		store_be16(opt + 7, q->dnssec_ok ? 0x8000 : 0);
-		store_be16(opt + 9, 0);
-		d->at += OPT_BYTES;
-	}
+	if (q->edns)
+		d->at = edns_write(&d->opt, wire, d->at, d->limit + d->opt.bytes, d->policy, q, d->reply->parties, d->zone, rcode);
 	d->reply->bytes = d->at;
 	d->reply->rcode = d->rcode;
 	d->reply->truncated = d->flags & FLAG_TC;
@@ -104,18 +98,38 @@ static void begin(struct draft *d, const struct policy *policy, const struct que
 	d->rcode = RCODE_NOERROR;
 	d->written_count = d->denial_count = 0;
 	d->at = DNS_HEADER_BYTES + query->question_bytes;
-	d->limit = (limit < reply->room ? limit : reply->room) - (query->edns ? OPT_BYTES : 0);
+	d->limit = (limit < reply->room ? limit : reply->room) - d->opt.bytes;
 	// RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet.
 	if (reply->wire != query->wire)
 		memcpy(reply->wire + DNS_HEADER_BYTES, query->wire + DNS_HEADER_BYTES, query->question_bytes);
 }
 
-void answer_error(const struct policy *policy, const struct query *query, enum rcode rcode, struct reply *reply)
+// Before begin(): what room has to stay free.
+static inline void plan_opt(struct draft *d, const struct query *query, const struct reply *reply,
+	const struct image *zone)
+{
+	d->zone = zone;
+	d->opt.bytes = query->edns ? OPT_BYTES : 0;
+	d->opt.options = 0;
+	d->opt.ede = EDE_NONE;
+	if (query->options)
+		edns_plan(&d->opt, query, reply->parties, zone, EDE_NONE);
+}
+
+void answer_error_why(const struct policy *policy, const struct query *query, enum rcode rcode, enum extended_error why,
+	struct reply *reply)
 {
 	struct draft d;
+	d.zone = NULL;
+	edns_plan(&d.opt, query, reply->parties, NULL, why);
 	begin(&d, policy, query, DNS_UDP_PLAIN_BYTES, reply);
-	d.rcode = rcode;
+	d.rcode = edns_judge_empty(query, reply->parties, rcode);
 	finish(&d);
+}
+
+void answer_error(const struct policy *policy, const struct query *query, enum rcode rcode, struct reply *reply)
+{
+	answer_error_why(policy, query, rcode, EDE_NONE, reply);
 }
 
 // --- RRsets into the message ---
@@ -239,7 +253,9 @@ static bool put_rrset(struct draft *d, const struct step *step, const struct rrs
 	struct places places = { owner_at, step->apex_at, d->at };
 	if (rrset->fixup_count && !fix_pointers(step->zone, rrset, data, &places))
 		return put_far(d, step->zone, rrset, &places, section);
-	if (rrset->additional_count && d->written_count < CHAIN_MAX_STEPS)
+	// A minimal answer has no addresses but those without which a referral leads nowhere.
+	if (rrset->additional_count && d->written_count < CHAIN_MAX_STEPS &&
+		(section == AUTHORITY || !d->policy->minimal))
 		d->written[d->written_count++] = (struct written){ step->zone, rrset, d->at };
 	d->at += bytes;
 	d->count[section] = (uint16_t)(d->count[section] + count);
@@ -590,24 +606,109 @@ static bool wants_chain(const struct policy *policy, const struct query *query)
 	return policy->has_chain && (query->flags & FLAG_RD);
 }
 
+// --- CH: what the server is ---
+
+struct chaos_name {
+	const char *wire; // folded
+	unsigned bytes;
+	bool is_version; // else who we are
+};
+#define CHAOS(text, is_version) { text, sizeof(text), is_version }
+static const struct chaos_name chaos_names[] = {
+	CHAOS("\7version\4bind", true),
+	CHAOS("\7version\6server", true),
+	CHAOS("\10hostname\4bind", false), // RFC 4892
+	CHAOS("\2id\6server", false),
+};
+#undef CHAOS
+
+static const struct chaos_name *find_chaos_name(const struct folded_name *name)
+{
+	for (unsigned i = 0; i < sizeof(chaos_names) / sizeof(chaos_names[0]); i++) {
+		if (name->bytes == chaos_names[i].bytes && memcmp(name->wire, chaos_names[i].wire, name->bytes) == 0)
+			return &chaos_names[i];
+	}
+	return NULL;
+}
+
+// RFC 4892 2.2: a TXT record of class CH, not to be cached.
+static void put_chaos(struct draft *d, const uint8_t *text, unsigned bytes)
+{
+	uint8_t *record = d->reply->wire + d->at;
+	store_be16(record, POINTER | DNS_HEADER_BYTES);
+	store_be16(record + 2, TYPE_TXT);
+	store_be16(record + 4, CLASS_CH);
+	store_be32(record + 6, 0);
+	store_be16(record + 10, (uint16_t)(1 + bytes));
+	record[12] = (uint8_t)bytes;
+	memcpy(record + 13, text, bytes);
+	d->at += 13 + bytes;
+	d->count[ANSWER] = 1;
+}
+
+// False: nothing to tell.
+static bool answer_chaos(const struct policy *policy, const struct query *query, struct reply *reply)
+{
+	const struct server_identity *identity = reply->parties ? reply->parties->identity : NULL;
+	const struct chaos_name *name = find_chaos_name(&query->name);
+	if (!identity || !name || (query->type != TYPE_TXT && query->type != TYPE_ANY))
+		return false;
+	unsigned bytes = name->is_version ? identity->version_bytes : identity->id_bytes;
+	if (!bytes)
+		return false;
+	struct draft d;
+	plan_opt(&d, query, reply, NULL);
+	begin(&d, policy, query, DNS_UDP_PLAIN_BYTES, reply);
+	d.flags = FLAG_AA;
+	if (13 + bytes <= d.limit - d.at)
+		put_chaos(&d, name->is_version ? identity->version : identity->id, bytes);
+	else
+		d.flags |= FLAG_TC;
+	finish(&d);
+	return true;
+}
+
+// What is refused, or cannot be found in a zone.
+static enum answer_verdict answer_elsewhere(const struct policy *policy, const struct query *query, struct reply *reply)
+{
+	if (query->class == CLASS_CH && answer_chaos(policy, query, reply))
+		return ANSWER_READY;
+	bool is_transfer = query->class == CLASS_IN && (query->type == TYPE_AXFR || query->type == TYPE_IXFR);
+	answer_error_why(policy, query, RCODE_REFUSED, is_transfer ? EDE_PROHIBITED : EDE_NOT_AUTHORITATIVE, reply);
+	return ANSWER_READY;
+}
+
+// Options that end a query before its question is looked at.
+static enum rcode judge_options(const struct query *query, enum transport transport, const struct parties *parties)
+{
+	if (transport == OVER_TCP)
+		return query->options & OPTION_KEEPALIVE_ODD ? RCODE_FORMERR : RCODE_NOERROR;
+	return edns_wants_better_cookie(query, parties) ? RCODE_BADCOOKIE : RCODE_NOERROR;
+}
+
 enum answer_verdict answer_query(const struct catalog *catalog, const struct policy *policy, const struct query *query,
 	const struct image *zone, enum transport transport, struct reply *reply)
 {
-	// Transfers are for those who were told they may; classes other than IN hold nothing here.
-	if (query->class != CLASS_IN || query->type == TYPE_AXFR || query->type == TYPE_IXFR) {
-		answer_error(policy, query, RCODE_REFUSED, reply);
+	enum rcode rcode = query->options ? judge_options(query, transport, reply->parties) : RCODE_NOERROR;
+	if (rcode != RCODE_NOERROR) {
+		answer_error(policy, query, rcode, reply);
 		return ANSWER_READY;
 	}
+	// Transfers are for those who were told they may; classes other than IN hold no zones.
+	if (query->class != CLASS_IN || query->type == TYPE_AXFR || query->type == TYPE_IXFR)
+		return answer_elsewhere(policy, query, reply);
 	if (!zone) {
 		if (wants_chain(policy, query))
 			return ANSWER_NOT_HERE;
-		answer_error(policy, query, RCODE_REFUSED, reply);
+		answer_error_why(policy, query, RCODE_REFUSED,
+			catalog_is_ready(catalog) ? EDE_NOT_AUTHORITATIVE : EDE_NOT_READY, reply);
 		return ANSWER_READY;
 	}
 	zone = side_of_cut(catalog, zone, &query->name, query->type);
 	struct draft d;
 	d.catalog = catalog;
 	d.over_udp = transport == OVER_UDP;
+	plan_opt(&d, query, reply, zone);
 	begin(&d, policy, query, answer_limit(policy, query, transport), reply);
 	d.flags = FLAG_AA;
 	struct step step = { .name = &query->name, .zone = zone, .name_at = DNS_HEADER_BYTES };

@@ -184,6 +184,13 @@ void catalog_set_policy(struct catalog *catalog, struct policy policy)
 	atomic_store_explicit(&header_of(catalog)->policy, word, memory_order_relaxed);
 }
 
+const struct server_identity *catalog_identity(const struct catalog *catalog)
+{
+	// Pairs with the release in catalog_set_identity(): it is whole before it is found.
+	uint64_t at = atomic_load_explicit(&header_of(catalog)->identity_at, memory_order_acquire);
+	return at ? (const struct server_identity *)(catalog->base + at) : NULL;
+}
+
 void catalog_set_ready(struct catalog *catalog)
 {
 	atomic_store_explicit(&header_of(catalog)->ready, 1, memory_order_release);
@@ -334,6 +341,21 @@ static void settle_reserved(struct catalog *catalog, const struct image *image)
 static void retire_image(struct catalog *catalog, const struct image *image)
 {
 	space_retire(catalog->space, offset_of(catalog, image), image->bytes);
+}
+
+enum status catalog_set_identity(struct catalog *catalog, const struct server_identity *identity)
+{
+	uint64_t old = atomic_load_explicit(&header_of(catalog)->identity_at, memory_order_relaxed), at;
+	enum status status = take_space(catalog, sizeof(*identity), &at);
+	if (status != ST_OK)
+		return status;
+	struct server_identity *fresh = (struct server_identity *)(catalog->base + at);
+	*fresh = *identity;
+	fresh->bytes = sizeof(*fresh);
+	atomic_store_explicit(&header_of(catalog)->identity_at, at, memory_order_release);
+	if (old)
+		space_retire(catalog->space, old);
+	return ST_OK;
 }
 
 static uint64_t directory_bytes(uint64_t slots)
@@ -553,6 +575,26 @@ static enum status init_region(struct catalog *catalog, uint64_t seed)
 	return status == ST_OK ? replace_directory(catalog, NULL, FIRST_SLOTS) : status;
 }
 
+#define IDENTITY_SPACE_BYTES ((sizeof(struct server_identity) + UNIT - 1) & ~(uint64_t)(UNIT - 1))
+
+static bool identity_is_sound(const struct catalog *catalog, uint64_t at, uint64_t end)
+{
+	if (at % UNIT || at < UNIT || end < IDENTITY_SPACE_BYTES || at > end - IDENTITY_SPACE_BYTES)
+		return false;
+	const struct server_identity *identity = (const struct server_identity *)(catalog->base + at);
+	return identity->bytes == sizeof(*identity) && identity->secret_count <= 2 &&
+		identity->nsid_bytes <= IDENTITY_TEXT_BYTES;
+}
+
+// One that is damaged or of another version is forgotten: its secret only costs clients new cookies.
+static void take_over_identity(struct catalog *catalog, uint64_t end)
+{
+	_Atomic uint64_t *at = &header_of(catalog)->identity_at;
+	uint64_t where = atomic_load(at);
+	if (where && (!identity_is_sound(catalog, where, end) || !space_claim(catalog->space, where, IDENTITY_SPACE_BYTES)))
+		atomic_store(at, 0);
+}
+
 // What a former writer left: its directory says which space is in use, everything else is free.
 // A zone whose image is damaged is dropped; it will be read from its file again.
 static enum status take_over(struct catalog *catalog)
@@ -585,6 +627,7 @@ static enum status take_over(struct catalog *catalog)
 	}
 	directory->zones = zones;
 	directory->removed = removed;
+	take_over_identity(catalog, end);
 	header->generation++;
 	return ST_OK;
 }

@@ -3,6 +3,8 @@
 #include <pollux/query.h>
 #include <pollux/rrtype.h>
 
+#include "edns.h"
+
 // A name anywhere in a message: skipped, not followed, so that no pointer can loop.
 static void skip_name(struct reader *r)
 {
@@ -27,20 +29,16 @@ static bool read_opt(struct query *q, struct reader *r, bool root_owner)
 	read_u8(r); // the extended rcode means nothing in a query
 	q->edns_version = read_u8(r);
 	q->dnssec_ok = read_be16(r) & 0x8000; // RFC 3225 3
-	struct reader options = { 0 };
 	uint16_t option_bytes = read_be16(r);
 	const uint8_t *at = read_bytes(r, option_bytes);
 	if (!at || q->edns || !root_owner) // two of them, or another owner: RFC 6891 6.1.1, 6.1.2
 		return false;
-	options = reader_of(at, option_bytes);
-	while (!options.failed && reader_left(&options)) {
-		read_be16(&options);
-		read_bytes(&options, read_be16(&options));
-	}
 	q->edns = true;
 	// RFC 6891 6.2.3: values below 512 are treated as 512.
 	q->udp_size = size < DNS_UDP_PLAIN_BYTES ? DNS_UDP_PLAIN_BYTES : size;
-	return !options.failed;
+	if (option_bytes && !edns_read_options(q, at, option_bytes))
+		q->options = OPTION_MALFORMED;
+	return true;
 }
 
 static bool read_records(struct query *q, struct reader *r, unsigned count, bool additional)
@@ -90,6 +88,7 @@ enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t byte
 	q->udp_size = DNS_UDP_PLAIN_BYTES;
 	q->edns_version = 0;
 	q->edns = q->dnssec_ok = false;
+	q->options = 0;
 	if (q->flags & FLAG_QR)
 		return QUERY_IS_RESPONSE;
 
@@ -101,22 +100,29 @@ enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t byte
 	*rcode = RCODE_FORMERR;
 	if (questions == 1 && !read_question(q, &r, seed))
 		return QUERY_ERROR;
+	bool sound = questions <= 1 && read_records(q, &r, answers + authorities, false) &&
+		read_records(q, &r, additionals, true);
+	if (!sound) { // an OPT we could not read gets none back
+		q->edns = false;
+		q->options = 0;
+	}
 	if (q->flags & FLAG_OPCODE) { // every opcode but QUERY, whatever its sections hold
 		*rcode = RCODE_NOTIMP;
 		return QUERY_ERROR;
 	}
-	if (questions == 0) {
-		*rcode = RCODE_REFUSED;
+	if (!sound) // two questions among them, RFC 9619 3
 		return QUERY_ERROR;
-	}
-	if (questions > 1) // RFC 9619 3
-		return QUERY_ERROR;
-	if (!read_records(q, &r, answers + authorities, false) || !read_records(q, &r, additionals, true)) {
-		q->edns = false; // an OPT we could not read gets none back
+	if (q->options & OPTION_MALFORMED) { // the OPT itself could be read, so one goes back
+		q->options = 0;
 		return QUERY_ERROR;
 	}
 	if (q->edns && q->edns_version > 0) { // RFC 6891 6.1.3
+		q->options = 0; // what they mean in that version, who knows
 		*rcode = RCODE_BADVERS;
+		return QUERY_ERROR;
+	}
+	if (questions == 0) {
+		*rcode = RCODE_REFUSED;
 		return QUERY_ERROR;
 	}
 	*rcode = RCODE_NOERROR;

@@ -20,9 +20,28 @@ enum answer_verdict {
 			 // we have, whole and ready to send if nobody knows more
 };
 
+// Who talks to whom: what the options of a reply depend on.
+struct parties {
+	const struct server_identity *identity; // NULL: nothing to say, no cookies
+	const uint8_t *client;	// address of who asks, in network order; NULL: unknown, no cookies
+	uint8_t client_bytes;	// 4 or 16
+	uint16_t idle_100ms;	// over TCP: how long a connection may be idle (RFC 7828 3.1); 0: over UDP
+	uint32_t now_s;		// since 1970, for the age of cookies
+};
+
+// Reasons that go with an error (RFC 8914 4), to those who sent an OPT.
+enum extended_error {
+	EDE_NOT_READY = 14,
+	EDE_PROHIBITED = 18,
+	EDE_NOT_AUTHORITATIVE = 20,
+	EDE_NO_REACHABLE_AUTHORITY = 22,
+	EDE_NONE = 0xffff,
+};
+
 struct reply {
 	uint8_t *wire;	// in: where to write
 	uint32_t room;	// in: octets there; at least DNS_UDP_PLAIN_BYTES
+	const struct parties *parties; // in; NULL: no options in the reply
 	uint32_t bytes; // out
 	enum rcode rcode; // out, without the EDNS upper bits cut off
 	bool truncated;	// out
@@ -34,8 +53,18 @@ struct reply {
 enum answer_verdict answer_query(const struct catalog *, const struct policy *, const struct query *,
 	const struct image *zone, enum transport, struct reply *);
 
-// Header, question if there was a usable one, OPT if the query had one. RFC 1035 4.1.1, RFC 6891 7.
+// Header, question if there was a usable one, OPT if the query had one. RFC 1035 4.1.1, RFC 6891 7. A query
+// that has nothing but a cookie gets its own (RFC 7873 5.4) instead of REFUSED.
 void answer_error(const struct policy *, const struct query *, enum rcode, struct reply *);
+// The same with a reason.
+void answer_error_why(const struct policy *, const struct query *, enum rcode, enum extended_error, struct reply *);
+
+// For replies that are put together elsewhere. Octets of the OPT record that the reply gets, but for padding; 0: none.
+uint32_t answer_opt_bytes(const struct query *, const struct parties *);
+// Writes that OPT behind the `bytes` octets of the message at `wire`, and padding as far as `limit` allows. Returns
+// the new length; the counts of the header are the caller's.
+uint32_t answer_put_opt(uint8_t *wire, uint32_t bytes, uint32_t limit, const struct policy *, const struct query *,
+	const struct parties *, unsigned rcode);
 
 // The largest answer this question may get over this transport, in octets.
 uint32_t answer_limit(const struct policy *, const struct query *, enum transport);

@@ -12,6 +12,12 @@
 #define DNS_UDP_CEILING_BYTES 1452 // the largest UDP answer we ever send: a 1500-octet MTU under IPv6
 #define TTL_MAX_S 2147483647u	 // RFC 2181 8
 #define OPT_BYTES 11		 // an OPT record without options, RFC 6891 6.1.2
+#define COOKIE_CLIENT_BYTES 8	 // RFC 7873 4
+#define COOKIE_SERVER_BYTES 16	 // the ones we make, RFC 9018 4
+#define COOKIE_MAX_BYTES 40	 // both parts as a client may send them, RFC 7873 4
+#define COOKIE_SECRET_BYTES 16	 // key of SipHash-2-4, RFC 9018 4.4
+#define IDENTITY_TEXT_BYTES 128	 // of an NSID; small enough that no error message with options passes 512
+#define CHAOS_TEXT_BYTES 255	 // of version.bind and the like: one character-string, RFC 1035 3.3
 
 #define CHAIN_MAX_STEPS 16 // CNAME and DNAME steps followed inside our own zones for one question
 #define INCLUDE_MAX_DEPTH 16 // nested $INCLUDE, so that a loop ends

@@ -24,9 +24,31 @@ struct policy {
 	uint16_t udp_size;	// ceiling of a UDP answer in octets, 512..DNS_UDP_CEILING_BYTES
 	uint8_t has_chain;	// somebody behind the zones may know more: RA is set, RD questions are a miss
 	uint8_t any_full;	// ANY over UDP gets every RRset, not one (RFC 8482)
-	uint8_t unused[4];
+	uint8_t minimal;	// no additional records but the glue of referrals
+	uint8_t unused[3];
 };
 _Static_assert(sizeof(struct policy) == 8, "a policy is one atomic word");
+
+enum cookie_mode {
+	COOKIES_OFF,	// the option is ignored
+	COOKIES_ON,	// answered, whatever the client's cookie is worth
+	COOKIES_STRICT, // a client that sends one over UDP must send a valid one: else BADCOOKIE (RFC 7873 5.2.3)
+};
+
+// What the server says about itself, and the keys of its cookies. A block of the region that never changes:
+// a new one takes its place by one store, the old one is retired like an image.
+struct server_identity {
+	uint32_t bytes;		 // of this struct: another size is another version's
+	uint8_t cookie_mode;	 // enum cookie_mode
+	uint8_t secret_count;	 // 1 or 2; cookies are made with the first and accepted from all
+	uint8_t nsid_bytes, version_bytes, id_bytes; // 0: not told
+	uint8_t unused[7];
+	uint64_t random_since_s; // since 1970: when control made up the first secret; 0: it was configured
+	uint8_t secret[2][COOKIE_SECRET_BYTES];
+	uint8_t nsid[IDENTITY_TEXT_BYTES];   // RFC 5001
+	uint8_t version[CHAOS_TEXT_BYTES];   // version.bind, version.server
+	uint8_t id[CHAOS_TEXT_BYTES];	     // hostname.bind, id.server (RFC 4892)
+};
 
 // The first octets of the region. Everything behind it is in 64-octet units.
 struct catalog_header {
@@ -37,6 +59,7 @@ struct catalog_header {
 	_Atomic uint64_t directory_at; // offset of the current struct directory
 	_Atomic uint64_t policy; // a struct policy
 	_Atomic uint64_t ready;	// 1: the writer has loaded every zone of its configuration once
+	_Atomic uint64_t identity_at; // offset of the struct server_identity; 0: none
 };
 
 // Open addressing with linear probing over 8-octet slots: tag << 40 | offset of the image / 64.
@@ -68,6 +91,10 @@ const struct catalog_header *catalog_header(const struct catalog *);
 uint64_t catalog_seed(const struct catalog *);
 struct policy catalog_policy(const struct catalog *); // any thread
 void catalog_set_policy(struct catalog *, struct policy);
+// NULL: none was set. Any thread; valid until the caller's next quiescent point.
+const struct server_identity *catalog_identity(const struct catalog *);
+// Writer. ST_NO_SPACE: the old one stays. What it replaces is retired with the epoch set last.
+CHECKED enum status catalog_set_identity(struct catalog *, const struct server_identity *);
 void catalog_set_ready(struct catalog *); // writer
 bool catalog_is_ready(const struct catalog *);
 // True when the file behind `path` is no longer the one that is mapped (a new format replaced it).

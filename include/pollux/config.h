@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include <pollux/bounds.h>
+#include <pollux/catalog.h>
 #include <pollux/log.h>
 #include <pollux/report.h>
 #include <pollux/status.h>
@@ -71,6 +72,11 @@ struct config {
 
 	unsigned udp_size; // ceiling of UDP answers
 	bool any_full;
+	bool minimal; // no additional records but glue
+
+	char *nsid, *identity_id, *identity_version; // NULL: not told
+	enum cookie_mode cookie_mode;
+	char *cookie_secret_file; // NULL: a random secret
 
 	unsigned tcp_max_clients, tcp_max_per_client;
 	unsigned tcp_idle_ms;
@@ -90,6 +96,12 @@ void config_free(struct config *); // NULL is fine
 
 // The effective configuration, defaults included, as YAML that reads back to the same.
 void config_print(const struct config *, FILE *);
+
+// What it says about answering.
+struct policy config_policy(const struct config *);
+// What it says about the server itself; the secrets are read from their file, if there is one, else there are none.
+// Errors of that file are reported with file:line:column; then there are no secrets, either. ST_SYSTEM, ST_SYNTAX.
+CHECKED enum status config_identity(const struct config *, struct server_identity *, struct report *);
 
 // When a changed option takes effect.
 enum config_effect { ON_RELOAD, ON_RESTART };

@@ -32,9 +32,22 @@ enum rcode {
 	RCODE_REFUSED = 5,
 	RCODE_YXDOMAIN = 6,
 	RCODE_BADVERS = 16,
+	RCODE_BADCOOKIE = 23, // RFC 7873 8
 };
 
 enum { CLASS_IN = 1, CLASS_CH = 3, CLASS_NONE = 254, CLASS_ANY = 255 };
+
+// Options of an OPT that mean something to us; all others are ignored (RFC 6891 6.1.2). Bits of query.options.
+enum query_option {
+	OPTION_NSID = 1 << 0,	     // RFC 5001
+	OPTION_COOKIE = 1 << 1,	     // RFC 7873
+	OPTION_KEEPALIVE = 1 << 2,   // RFC 7828
+	OPTION_PADDING = 1 << 3,     // RFC 7830
+	OPTION_ZONEVERSION = 1 << 4, // RFC 9660
+	// A KEEPALIVE with a time in it: an error over TCP, nothing over UDP (RFC 7828 3.2.1).
+	OPTION_KEEPALIVE_ODD = 1 << 5,
+	OPTION_MALFORMED = 1 << 6, // only while parsing
+};
 
 struct query {
 	const uint8_t *wire; // the message; belongs to the caller and outlives the query
@@ -46,6 +59,9 @@ struct query {
 	uint16_t udp_size;	 // the client's EDNS size, at least 512 (RFC 6891 6.2.3); 512 without EDNS
 	uint8_t edns_version;
 	bool edns, dnssec_ok;
+	uint8_t options;	 // enum query_option
+	uint8_t cookie_bytes;	 // 8, or 16 to 40 with a server cookie
+	uint16_t cookie_at;	 // offset in `wire`, valid with OPTION_COOKIE
 	struct folded_name name; // valid when question_bytes is not 0
 };
 
@@ -59,7 +75,7 @@ enum query_verdict {
 // Reads a message of `bytes` octets. For QUERY_ERROR `*rcode` says which (RFC 1035 4.1.1: FORMERR,
 // NOTIMP; RFC 6891 6.1.3: BADVERS; RFC 9619 for two questions; REFUSED for an empty one). Records in
 // the answer and authority sections of a query are skipped, an OPT is found anywhere in the additional
-// section, two are FORMERR (RFC 6891 6.1.1). `seed` keys the name hashes. Never reads outside
+// section, two are FORMERR (RFC 6891 6.1.1), and so are options of a length that they cannot have. `seed` keys the name hashes. Never reads outside
 // [wire, wire + bytes). Any thread; fills `q` only.
 enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed,
 	enum rcode *rcode);

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// EDNS (RFC 6891) in and out: the options of a question, and the OPT record of its reply. Pure; any thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <pollux/answer.h>
+#include <pollux/query.h>
+
+// Reads the options of an OPT at `at` of the query's message, and keeps what we know. False: malformed.
+bool edns_read_options(struct query *, const uint8_t *at, uint16_t bytes);
+
+// The OPT of one reply, decided before its sections are written, so that its room stays free.
+struct opt {
+	uint32_t bytes;	 // of the record, without padding; 0: none
+	uint8_t options; // enum query_option bits: what will be written
+	uint16_t ede;	 // enum extended_error
+	uint8_t cookie[COOKIE_CLIENT_BYTES + COOKIE_SERVER_BYTES];
+};
+
+// `zone` is the one whose version is told; NULL: none. For a query with options or a reason; all others
+// need no more than .bytes = OPT_BYTES.
+void edns_plan(struct opt *, const struct query *, const struct parties *, const struct image *zone,
+	enum extended_error);
+// Writes the record at wire + at and returns where it ends. `limit` is for padding.
+uint32_t edns_write(const struct opt *, uint8_t *wire, uint32_t at, uint32_t limit, const struct policy *,
+	const struct query *, const struct parties *, const struct image *zone, unsigned rcode);
+
+// True when the query has to come again with the cookie it gets now (RFC 7873 5.2.3).
+bool edns_wants_better_cookie(const struct query *, const struct parties *);
+// The rcode for a query that has no question but a cookie (RFC 7873 5.4); else `rcode`.
+enum rcode edns_judge_empty(const struct query *, const struct parties *, enum rcode);
