@@ -20,6 +20,7 @@
 #define SLOT_REMOVED OFFSET_MASK     // no image lies there; a search goes on behind it
 #define FIRST_SLOTS 64
 #define PRIVATE_WINDOW_BYTES (UINT64_C(1) << 34) // small enough for valgrind
+#define IDENTITY_SPACE_BYTES ((sizeof(struct server_identity) + UNIT - 1) & ~(uint64_t)(UNIT - 1))
 #define GROWTH_BYTES (UINT64_C(16) << 20)
 
 // Room that was reserved and is not published yet. Afterwards the image itself says how long it is.
@@ -354,7 +355,7 @@ enum status catalog_set_identity(struct catalog *catalog, const struct server_id
 	fresh->bytes = sizeof(*fresh);
 	atomic_store_explicit(&header_of(catalog)->identity_at, at, memory_order_release);
 	if (old)
-		space_retire(catalog->space, old);
+		space_retire(catalog->space, old, IDENTITY_SPACE_BYTES);
 	return ST_OK;
 }
 
@@ -574,8 +575,6 @@ static enum status init_region(struct catalog *catalog, uint64_t seed)
 	enum status status = space_add(catalog->space, 4096, HUGE_PAGE_BYTES - 4096);
 	return status == ST_OK ? replace_directory(catalog, NULL, FIRST_SLOTS) : status;
 }
-
-#define IDENTITY_SPACE_BYTES ((sizeof(struct server_identity) + UNIT - 1) & ~(uint64_t)(UNIT - 1))
 
 static bool identity_is_sound(const struct catalog *catalog, uint64_t at, uint64_t end)
 {
