@@ -68,17 +68,21 @@ static bool same_apex(const struct image *image, const uint8_t *folded, unsigned
 	return image->apex_bytes == bytes && memcmp(image->apex, folded, bytes) == 0;
 }
 
-// The slot that holds the apex, or NULL.
+// The slot that holds the apex, or NULL. `*image`: what it held when it was looked at; another load may find the zone
+// withdrawn.
 static _Atomic uint64_t *find_slot(const struct catalog *catalog, struct directory *directory, uint64_t hash,
-	const uint8_t *folded, unsigned bytes)
+	const uint8_t *folded, unsigned bytes, struct image **image)
 {
 	for (uint64_t i = hash & directory->slot_mask;; i = (i + 1) & directory->slot_mask) {
 		// Pairs with the release in catalog_publish(): an image is whole before it is found.
 		uint64_t slot = atomic_load_explicit(&directory->slot[i], memory_order_acquire);
+		*image = NULL;
 		if (slot == 0)
 			return NULL;
-		if (slot >> TAG_SHIFT == hash >> TAG_SHIFT && (slot & OFFSET_MASK) != SLOT_REMOVED &&
-			same_apex(slot_image(catalog, slot), folded, bytes))
+		if (slot >> TAG_SHIFT != hash >> TAG_SHIFT || (slot & OFFSET_MASK) == SLOT_REMOVED)
+			continue;
+		*image = slot_image(catalog, slot);
+		if (same_apex(*image, folded, bytes))
 			return &directory->slot[i];
 	}
 }
@@ -94,8 +98,9 @@ static const struct image *find_at_depth(const struct catalog *catalog, struct d
 	const struct folded_name *name, unsigned depth)
 {
 	unsigned at = name->label_at[depth];
-	_Atomic uint64_t *slot = find_slot(catalog, directory, name->hash[depth], name->wire + at, name->bytes - at);
-	return slot ? slot_image(catalog, atomic_load_explicit(slot, memory_order_acquire)) : NULL;
+	struct image *image;
+	find_slot(catalog, directory, name->hash[depth], name->wire + at, name->bytes - at, &image);
+	return image;
 }
 
 static const struct image *find_deep(const struct catalog *catalog, struct directory *directory,
@@ -146,8 +151,9 @@ const struct image *catalog_zone(const struct catalog *catalog, const uint8_t *a
 	struct folded_name name;
 	name_prepare(&name, apex, name_length(apex, NAME_MAX_BYTES), catalog_seed(catalog));
 	struct directory *directory = directory_of(catalog);
-	_Atomic uint64_t *slot = find_slot(catalog, directory, name.hash[name.labels], name.wire, name.bytes);
-	return slot ? slot_image(catalog, atomic_load_explicit(slot, memory_order_acquire)) : NULL;
+	struct image *image;
+	find_slot(catalog, directory, name.hash[name.labels], name.wire, name.bytes, &image);
+	return image;
 }
 
 void catalog_each(const struct catalog *catalog, void (*visit)(void *ctx, const struct image *), void *ctx)
@@ -427,9 +433,9 @@ enum status catalog_publish(struct catalog *catalog, void *room)
 	const struct image *image = room;
 	struct directory *directory = directory_of(catalog);
 	uint64_t hash = apex_hash(catalog, image);
-	_Atomic uint64_t *slot = find_slot(catalog, directory, hash, image->apex, image->apex_bytes);
+	struct image *old;
+	_Atomic uint64_t *slot = find_slot(catalog, directory, hash, image->apex, image->apex_bytes, &old);
 	if (slot) {
-		const struct image *old = slot_image(catalog, atomic_load(slot));
 		settle_reserved(catalog, image);
 		// Pairs with the acquire in find_slot().
 		atomic_store_explicit(slot, slot_of(image, catalog, hash), memory_order_release);
@@ -452,10 +458,10 @@ enum status catalog_withdraw(struct catalog *catalog, const uint8_t *apex)
 	struct folded_name name;
 	name_prepare(&name, apex, name_length(apex, NAME_MAX_BYTES), catalog_seed(catalog));
 	struct directory *directory = directory_of(catalog);
-	_Atomic uint64_t *slot = find_slot(catalog, directory, name.hash[name.labels], name.wire, name.bytes);
+	struct image *old;
+	_Atomic uint64_t *slot = find_slot(catalog, directory, name.hash[name.labels], name.wire, name.bytes, &old);
 	if (!slot)
 		return ST_NOT_FOUND;
-	const struct image *old = slot_image(catalog, atomic_load(slot));
 	atomic_store_explicit(slot, SLOT_REMOVED, memory_order_release);
 	directory->zones--;
 	directory->removed++;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -219,6 +222,49 @@ static void a_new_writer_finds_the_zones_of_one_that_was_killed(void **state)
 	close(done[1]);
 }
 
+struct searcher {
+	const struct catalog *catalog;
+	struct folded_name name;
+	atomic_bool stop;
+	atomic_ulong found, missed, wrong;
+};
+
+static void *search(void *ctx)
+{
+	struct searcher *s = ctx;
+	while (!s->stop) {
+		const struct image *image = catalog_find(s->catalog, &s->name);
+		if (!image)
+			s->missed++;
+		else if (image->magic == IMAGE_MAGIC && image->serial == 7)
+			s->found++;
+		else
+			s->wrong++;
+	}
+	return NULL;
+}
+
+// Withdrawing and publishing the same zone without end, beside a thread that looks for it.
+static void a_zone_withdrawn_while_it_is_found_is_found_or_not(void **state)
+{
+	(void)state;
+	struct searcher s = { 0 };
+	struct catalog *catalog;
+	assert_int_equal(catalog_open_private(&catalog, 9), ST_OK);
+	s.catalog = catalog;
+	name_prepare(&s.name, wire("example."), 9, catalog_seed(catalog));
+	pthread_t thread;
+	assert_int_equal(pthread_create(&thread, NULL, search, &s), 0);
+	for (unsigned i = 0; i < 20000 || s.found < 1000 || s.missed < 1000; i++) {
+		publish(catalog, "example.", 7);
+		assert_int_equal(catalog_withdraw(catalog, wire("example.")), ST_OK);
+	}
+	s.stop = true;
+	pthread_join(thread, NULL);
+	assert_int_equal(s.wrong, 0);
+	catalog_close(catalog);
+}
+
 static void a_damaged_image_is_dropped_and_the_rest_kept(void **state)
 {
 	(void)state;
@@ -287,6 +333,7 @@ int main(void)
 		cmocka_unit_test(the_longest_apex_wins),
 		cmocka_unit_test(a_zone_published_again_replaces_the_old_one),
 		cmocka_unit_test(withdrawn_zones_are_gone_and_others_stay),
+		cmocka_unit_test(a_zone_withdrawn_while_it_is_found_is_found_or_not),
 		cmocka_unit_test_setup_teardown(a_reader_sees_what_the_writer_does_even_beyond_its_first_size, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_second_writer_is_refused_while_the_first_lives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_new_writer_finds_the_zones_of_one_that_was_killed, set_up, tear_down),
