@@ -27,38 +27,37 @@ enum {
 
 // --- in ---
 
-static bool read_cookie(struct query *q, const uint8_t *at, uint16_t bytes)
+static void read_cookie(struct query *q, const uint8_t *at, uint16_t bytes)
 {
 	// RFC 7873 5.2.2: 8 octets, or 8 and a server cookie of 8 to 32.
-	if (bytes != COOKIE_CLIENT_BYTES && (bytes < 16 || bytes > COOKIE_MAX_BYTES))
-		return false;
-	if (q->options & OPTION_COOKIE) // RFC 7873 4: of several only the first one counts
-		return true;
-	q->options |= OPTION_COOKIE;
-	q->cookie_at = (uint16_t)(at - q->wire);
-	q->cookie_bytes = (uint8_t)bytes;
-	return true;
+	if (bytes != COOKIE_CLIENT_BYTES && (bytes < 16 || bytes > COOKIE_MAX_BYTES)) {
+		q->options |= OPTION_MALFORMED;
+	} else if (!(q->options & OPTION_COOKIE)) { // of several only the first one counts, RFC 7873 5.2
+		q->options |= OPTION_COOKIE;
+		q->cookie_at = (uint16_t)(at - q->wire);
+		q->cookie_bytes = (uint8_t)bytes;
+	}
 }
 
-static bool read_option(struct query *q, uint16_t code, const uint8_t *at, uint16_t bytes)
+// RFC 6891 6.1.2: what is not known is ignored.
+static void read_option(struct query *q, uint16_t code, const uint8_t *at, uint16_t bytes)
 {
 	switch (code) {
 	case CODE_NSID: // RFC 5001 2.1: a payload is ignored
 		q->options |= OPTION_NSID;
-		return true;
+		break;
 	case CODE_COOKIE:
-		return read_cookie(q, at, bytes);
+		read_cookie(q, at, bytes);
+		break;
 	case CODE_KEEPALIVE:
 		q->options |= bytes ? OPTION_KEEPALIVE_ODD : OPTION_KEEPALIVE;
-		return true;
+		break;
 	case CODE_PADDING:
 		q->options |= OPTION_PADDING;
-		return true;
+		break;
 	case CODE_ZONEVERSION: // RFC 9660 3.1: a request is empty
-		q->options |= OPTION_ZONEVERSION;
-		return bytes == 0;
-	default: // RFC 6891 6.1.2
-		return true;
+		q->options |= bytes ? OPTION_MALFORMED : OPTION_ZONEVERSION;
+		break;
 	}
 }
 
@@ -68,8 +67,9 @@ bool edns_read_options(struct query *q, const uint8_t *at, uint16_t bytes)
 	while (reader_left(&r)) {
 		uint16_t code = read_be16(&r), length = read_be16(&r);
 		const uint8_t *data = read_bytes(&r, length);
-		if (!data || !read_option(q, code, data, length))
+		if (!data)
 			return false;
+		read_option(q, code, data, length);
 	}
 	return true;
 }

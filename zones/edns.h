@@ -8,7 +8,8 @@
 #include <pollux/answer.h>
 #include <pollux/query.h>
 
-// Reads the options of an OPT at `at` of the query's message, and keeps what we know. False: malformed.
+// Reads the options of an OPT at `at` of the query's message, and keeps what we know; OPTION_MALFORMED when one of
+// these cannot be as it is. False: this is no list of options.
 bool edns_read_options(struct query *, const uint8_t *at, uint16_t bytes);
 
 // The OPT of one reply, decided before its sections are written, so that its room stays free.

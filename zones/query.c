@@ -36,9 +36,7 @@ static bool read_opt(struct query *q, struct reader *r, bool root_owner)
 	q->edns = true;
 	// RFC 6891 6.2.3: values below 512 are treated as 512.
 	q->udp_size = size < DNS_UDP_PLAIN_BYTES ? DNS_UDP_PLAIN_BYTES : size;
-	if (option_bytes && !edns_read_options(q, at, option_bytes))
-		q->options = OPTION_MALFORMED;
-	return true;
+	return !option_bytes || edns_read_options(q, at, option_bytes);
 }
 
 static bool read_records(struct query *q, struct reader *r, unsigned count, bool additional)
@@ -112,7 +110,7 @@ enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t byte
 	}
 	if (!sound) // two questions among them, RFC 9619 3
 		return QUERY_ERROR;
-	if (q->options & OPTION_MALFORMED) { // the OPT itself could be read, so one goes back
+	if (q->options & OPTION_MALFORMED) { // the OPT could be read, so one goes back
 		q->options = 0;
 		return QUERY_ERROR;
 	}

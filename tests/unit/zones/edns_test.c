@@ -286,6 +286,17 @@ static void a_cookie_of_an_impossible_length_is_a_format_error(void **state)
 	}
 }
 
+static void options_that_are_no_list_are_a_format_error_without_opt(void **state)
+{
+	(void)state;
+	start("ns.example.test.", 1, 1, 1232);
+	add(NSID, "abc", 3);
+	wire[wire_bytes - 4]++; // its length
+	answer(OVER_UDP);
+	assert_int_equal(reply_rcode, RCODE_FORMERR);
+	assert_false(opt_at);
+}
+
 static void of_two_cookies_the_first_counts(void **state)
 {
 	(void)state;
@@ -607,6 +618,7 @@ int main(void)
 		SENTENCE(a_client_cookie_gets_a_server_cookie),
 		SENTENCE(cookies_that_are_off_or_have_no_client_are_ignored),
 		SENTENCE(a_cookie_of_an_impossible_length_is_a_format_error),
+		SENTENCE(options_that_are_no_list_are_a_format_error_without_opt),
 		SENTENCE(of_two_cookies_the_first_counts),
 		SENTENCE(a_wrong_cookie_is_answered_all_the_same),
 		SENTENCE(a_strict_server_wants_its_cookie_back_over_udp),
