@@ -164,6 +164,10 @@ class Rig:
         except (FileNotFoundError, ValueError):
             return None
 
+    def region_directories(self):
+        mounts = re.findall(r"\S+ (\S+) hugetlbfs", Path("/proc/mounts").read_text())
+        return [place for mount in ("/dev/shm", *mounts) if (place := Path(mount, f"pollux-{self.name}")).is_dir()]
+
     def kill(self, *processes):
         """kill -9; returns the old pids."""
         pids = [self.pid_now(process) for process in processes]
