@@ -7,6 +7,8 @@
 #include <pollux/image.h>
 #include <pollux/rrtype.h>
 
+#include "denial.h"
+
 static bool node_is(const struct node *node, const struct folded_name *name, unsigned depth)
 {
 	unsigned at = name->label_at[depth], bytes = name->bytes - at;
@@ -151,65 +153,170 @@ static bool records_are_sound(const uint8_t *at, uint64_t bytes, unsigned count,
 	return bytes == 0;
 }
 
-// RFC 1035 4.1.4: to a prior occurrence, so that following pointers ends.
-static bool pointer_is_sound(const uint8_t *wire, uint32_t at)
+// Whose RRset it is, and where its names may point to.
+struct owner {
+	const uint8_t *name;
+	unsigned bytes;
+};
+
+// Octets of the name at `at` of an RRset, its pointers followed; 0: it leaves the data, runs in a circle, or is too long.
+static unsigned length_with_pointers(const struct checker *c, const struct owner *owner, const uint8_t *wire, uint32_t end,
+	uint32_t at)
 {
-	uint16_t raw = load_be16(wire + at);
-	uint16_t target = raw & 0x3fff;
-	return raw >= 0xc000 && (target <= POINTS_TO_OWNER || (target >= 12 && target < at));
+	unsigned bytes = 0;
+	while (at < end && bytes <= NAME_MAX_BYTES) {
+		if (wire[at] <= LABEL_MAX_BYTES) {
+			bytes += wire[at] + 1u;
+			if (wire[at] == 0)
+				return bytes <= NAME_MAX_BYTES ? bytes : 0;
+			at += wire[at] + 1u;
+			continue;
+		}
+		if (wire[at] < 0xc0 || end - at < 2)
+			return 0;
+		uint32_t target = load_be16(wire + at) & 0x3fff;
+		if (target <= POINTS_TO_OWNER) {
+			// RFC 4592 2.2.1: a wildcard's owner is longer in the answer.
+			bool moves = target == POINTS_TO_OWNER && owner->name[0] == 1 && owner->name[1] == '*';
+			bytes += target == POINTS_TO_OWNER ? owner->bytes : c->image->apex_bytes;
+			return !moves && bytes <= NAME_MAX_BYTES ? bytes : 0;
+		}
+		if (target < 12 || target >= at) // RFC 1035 4.1.4: to a prior occurrence, so that following pointers ends
+			return 0;
+		at = target;
+	}
+	return 0;
 }
 
-static bool node_is_sound(const struct checker *c, uint32_t ref, bool deep);
+// In the order of the data, each inside the RDATA of one record, each the end of a name. After records_are_sound().
+static bool fixups_are_sound(const struct checker *c, const struct rrset *rrset, const struct owner *owner)
+{
+	const uint8_t *wire = image_at(c->image, rrset->data_ref);
+	const uint32_t *fixup = image_at(c->image, rrset->fixups_ref), *fixups_end = fixup + rrset->fixup_count;
+	for (uint32_t at = 0; at < rrset->bytes && fixup < fixups_end;) {
+		uint32_t end = at + 12u + load_be16(wire + at + 10), free_at = at + 12;
+		for (; fixup < fixups_end && *fixup < end; fixup++) {
+			if (*fixup < free_at || end - *fixup < 2 || wire[*fixup] < 0xc0 ||
+				!length_with_pointers(c, owner, wire, rrset->bytes, *fixup))
+				return false;
+			free_at = *fixup + 2;
+		}
+		at = end;
+	}
+	return fixup == fixups_end;
+}
 
-static bool rrset_is_sound(const struct checker *c, const struct rrset *rrset, bool deep)
+// Answering follows the target of an alias in the message: one whole name, whose only pointer is a fixup, the last two
+// octets, to the owner or the apex.
+static bool alias_is_sound(const struct checker *c, const struct rrset *rrset, const struct owner *owner)
+{
+	const uint8_t *wire = image_at(c->image, rrset->data_ref);
+	uint32_t at = 12, end = rrset->bytes - 2u * rrset->fixup_count;
+	if (rrset->count != 1 || rrset->fixup_count > 1 || !length_with_pointers(c, owner, wire, rrset->bytes, 12))
+		return false;
+	if (rrset->fixup_count && (load_be16(wire + end) & 0x3fff) > POINTS_TO_OWNER)
+		return false;
+	while (at < end && wire[at] && wire[at] <= LABEL_MAX_BYTES)
+		at += wire[at] + 1u;
+	if (rrset->fixup_count)
+		return at == end && *(const uint32_t *)image_at(c->image, rrset->fixups_ref) == end;
+	return at + 1 == end && wire[at] == 0;
+}
+
+static bool rrset_is_sound(const struct checker *c, const struct rrset *rrset, const struct owner *owner)
 {
 	uint64_t data = (uint64_t)rrset->bytes + rrset->sig_bytes;
-	if (!inside(c, rrset->data_ref, data, 1) || !inside(c, rrset->fixups_ref, rrset->fixup_count, 4) ||
+	if (data > UINT32_MAX || !inside(c, rrset->data_ref, data, 1) ||
+		!inside(c, rrset->fixups_ref, rrset->fixup_count, 4) ||
 		!inside(c, rrset->additional_ref, rrset->additional_count, sizeof(struct additional)))
 		return false;
 	const uint8_t *wire = image_at(c->image, rrset->data_ref);
 	if (!records_are_sound(wire, rrset->bytes, rrset->count, rrset->type) ||
-		!records_are_sound(wire + rrset->bytes, rrset->sig_bytes, rrset->sig_count, TYPE_RRSIG))
+		!records_are_sound(wire + rrset->bytes, rrset->sig_bytes, rrset->sig_count, TYPE_RRSIG) ||
+		!fixups_are_sound(c, rrset, owner))
 		return false;
-	const uint32_t *fixup = image_at(c->image, rrset->fixups_ref);
-	for (unsigned i = 0; i < rrset->fixup_count; i++) {
-		if (fixup[i] < 12 || fixup[i] + 2 > rrset->bytes || !pointer_is_sound(wire, fixup[i]))
-			return false;
-	}
-	const struct additional *more = image_at(c->image, rrset->additional_ref);
-	for (unsigned i = 0; i < rrset->additional_count; i++) {
-		if (more[i].name_at >= rrset->bytes || (deep && !node_is_sound(c, more[i].node_ref, false)))
+	// Addresses are added without a look at what would go with them.
+	if ((rrset->type == TYPE_A || rrset->type == TYPE_AAAA) && (rrset->additional_count || rrset->fixup_count))
+		return false;
+	return (rrset->type != TYPE_CNAME && rrset->type != TYPE_DNAME) || alias_is_sound(c, rrset, owner);
+}
+
+static bool head_is_sound(const struct checker *c, uint32_t ref)
+{
+	if (!inside(c, ref, 1, sizeof(struct node)))
+		return false;
+	const struct node *node = image_at(c->image, ref);
+	return node->name_bytes && inside(c, ref, 1, sizeof(struct node) + node->name_bytes) &&
+		name_length(node->name, node->name_bytes) == node->name_bytes &&
+		name_labels(node->name) == node->labels &&
+		inside(c, node->rrsets_ref, node->rrset_count, sizeof(struct rrset));
+}
+
+// A node that an answer takes addresses or a proof from, and nothing else. It may be looked at many times.
+static bool helper_is_sound(const struct checker *c, uint32_t ref)
+{
+	if (!head_is_sound(c, ref))
+		return false;
+	const struct node *node = image_at(c->image, ref);
+	const struct rrset *rrset = image_at(c->image, node->rrsets_ref);
+	const struct owner owner = { node->name, node->name_bytes };
+	for (unsigned i = 0; i < node->rrset_count; i++) {
+		uint16_t type = rrset[i].type;
+		if ((type == TYPE_A || type == TYPE_AAAA || type == TYPE_NSEC || type == TYPE_NSEC3) &&
+			!rrset_is_sound(c, &rrset[i], &owner))
 			return false;
 	}
 	return true;
 }
 
-// `deep` also follows additional addresses, one step: their own are never followed.
-static bool node_is_sound(const struct checker *c, uint32_t ref, bool deep)
+static bool additionals_are_sound(const struct checker *c, const struct rrset *rrset)
 {
-	if (!inside(c, ref, 1, sizeof(struct node)))
-		return false;
-	const struct node *node = image_at(c->image, ref);
-	if (!inside(c, ref, 1, sizeof(struct node) + node->name_bytes) ||
-		name_length(node->name, node->name_bytes) != node->name_bytes ||
-		name_labels(node->name) != node->labels ||
-		!inside(c, node->rrsets_ref, node->rrset_count, sizeof(struct rrset)))
-		return false;
-	if (node->wildcard_ref && !inside(c, node->wildcard_ref, 1, sizeof(struct node)))
-		return false;
-	if (node->flags & NODE_PROOF) {
-		const struct proof *proof = node_proof(c->image, node);
-		if (!inside(c, node->rrsets_ref - 1, 1, sizeof(*proof)) ||
-			(deep && proof->self_ref && !node_is_sound(c, proof->self_ref, false)) ||
-			(deep && proof->wildcard_ref && !node_is_sound(c, proof->wildcard_ref, false)))
-			return false;
-	}
-	const struct rrset *rrset = image_at(c->image, node->rrsets_ref);
-	for (unsigned i = 0; i < node->rrset_count; i++) {
-		if ((i && rrset[i].type <= rrset[i - 1].type) || !rrset_is_sound(c, &rrset[i], deep))
+	const struct additional *more = image_at(c->image, rrset->additional_ref);
+	for (unsigned i = 0; i < rrset->additional_count; i++) {
+		if (more[i].name_at >= rrset->bytes || !helper_is_sound(c, more[i].node_ref))
 			return false;
 	}
 	return true;
+}
+
+static bool proof_is_sound(const struct checker *c, const struct node *node)
+{
+	const struct proof *proof = node_proof(c->image, node);
+	return !proof || (inside(c, node->rrsets_ref - 1, 1, sizeof(*proof)) &&
+		(!proof->self_ref || helper_is_sound(c, proof->self_ref)) &&
+		(!proof->wildcard_ref || helper_is_sound(c, proof->wildcard_ref)));
+}
+
+static bool node_is_sound(const struct checker *c, uint32_t ref);
+
+// It is called "*" below this name: longer, so that this ends.
+static bool wildcard_is_sound(const struct checker *c, const struct node *node)
+{
+	if (!node->wildcard_ref)
+		return true;
+	if (!head_is_sound(c, node->wildcard_ref))
+		return false;
+	const struct node *wildcard = image_at(c->image, node->wildcard_ref);
+	return wildcard->name_bytes == node->name_bytes + 2 && wildcard->name[0] == 1 && wildcard->name[1] == '*' &&
+		memcmp(wildcard->name + 2, node->name, node->name_bytes) == 0 && node_is_sound(c, node->wildcard_ref);
+}
+
+// A node that a question may be about.
+static bool node_is_sound(const struct checker *c, uint32_t ref)
+{
+	if (!head_is_sound(c, ref))
+		return false;
+	const struct node *node = image_at(c->image, ref);
+	const struct rrset *rrset = image_at(c->image, node->rrsets_ref);
+	const struct owner owner = { node->name, node->name_bytes };
+	for (unsigned i = 0; i < node->rrset_count; i++) {
+		if ((i && rrset[i].type <= rrset[i - 1].type) || !rrset_is_sound(c, &rrset[i], &owner) ||
+			!additionals_are_sound(c, &rrset[i]))
+			return false;
+	}
+	return (!(node->flags & NODE_CNAME) || node_rrset(c->image, node, TYPE_CNAME)) &&
+		(!(node->flags & NODE_DNAME) || node_rrset(c->image, node, TYPE_DNAME)) &&
+		depth_is_used(c->image, node->labels) && proof_is_sound(c, node) && wildcard_is_sound(c, node);
 }
 
 static bool buckets_are_sound(const struct checker *c)
@@ -217,8 +324,10 @@ static bool buckets_are_sound(const struct checker *c)
 	const struct image_bucket *bucket = image_at(c->image, c->image->buckets_ref);
 	uint32_t names = 0, open = 0;
 	for (uint32_t i = 0; i < c->image->bucket_count; i++, bucket++) {
-		for (unsigned slot = 0; slot < 8 && bucket->tag[slot]; slot++) {
-			if (!node_is_sound(c, bucket->node_ref[slot], true))
+		for (unsigned slot = 0; slot < 8; slot++) {
+			if (!bucket->tag[slot])
+				continue;
+			if ((slot && !bucket->tag[slot - 1]) || !node_is_sound(c, bucket->node_ref[slot]))
 				return false;
 			names++;
 		}
@@ -232,16 +341,17 @@ static bool chains_are_sound(const struct checker *c)
 	const struct image *image = c->image;
 	if (!inside(c, image->nsec_ref, image->nsec_count, sizeof(struct nsec_link)) ||
 		!inside(c, image->nsec3_ref, image->nsec3_count, sizeof(struct nsec3_link)) ||
-		!inside(c, image->salt_ref, image->salt_bytes, 1) || image->nsec_skip > 8)
+		!inside(c, image->salt_ref, image->salt_bytes, 1) || image->nsec_skip > 8 ||
+		image->iterations > NSEC3_ITERATIONS_MAX)
 		return false;
 	const struct nsec_link *nsec = image_at(image, image->nsec_ref);
 	for (uint32_t i = 0; i < image->nsec_count; i++) {
-		if (!node_is_sound(c, nsec[i].node_ref, false))
+		if (!helper_is_sound(c, nsec[i].node_ref))
 			return false;
 	}
 	const struct nsec3_link *nsec3 = image_at(image, image->nsec3_ref);
 	for (uint32_t i = 0; i < image->nsec3_count; i++) {
-		if (!node_is_sound(c, nsec3[i].node_ref, false))
+		if (!helper_is_sound(c, nsec3[i].node_ref))
 			return false;
 	}
 	return true;
@@ -273,18 +383,21 @@ enum status image_check(const void *at, size_t bytes)
 		return ST_CORRUPT;
 	struct checker c = { .base = at, .bytes = image->bytes, .image = image };
 	uint64_t room = image->bytes - sizeof(*image);
-	if (name_length(image->apex, room < NAME_MAX_BYTES ? (unsigned)room : NAME_MAX_BYTES) != image->apex_bytes ||
+	if (!image->apex_bytes || name_length(image->apex, room < NAME_MAX_BYTES ? (unsigned)room : NAME_MAX_BYTES) != image->apex_bytes ||
 		name_labels(image->apex) != image->apex_labels || !image->bucket_count ||
 		!inside(&c, image->buckets_ref, image->bucket_count, sizeof(struct image_bucket)) ||
 		!buckets_are_sound(&c) || !chains_are_sound(&c) ||
 		!paths_are_sound(&c))
 		return ST_CORRUPT;
-	if (!node_is_sound(&c, image->apex_ref, true) || !inside(&c, image->negative_ref, 1, sizeof(struct rrset)))
+	if (!node_is_sound(&c, image->apex_ref) || !inside(&c, image->negative_ref, 1, sizeof(struct rrset)))
 		return ST_CORRUPT;
 	const struct node *apex = image_at(image, image->apex_ref);
 	const struct rrset *negative = image_at(image, image->negative_ref);
-	bool sound = apex->name_bytes == image->apex_bytes && memcmp(apex->name, image->apex, image->apex_bytes) == 0 &&
+	const struct owner owner = { image->apex, image->apex_bytes };
+	struct folded_name name;
+	name_prepare(&name, image->apex, image->apex_bytes, image->hash_seed);
+	bool sound = image_find(image, &name, name.labels) == apex && node_is(apex, &name, name.labels) &&
 		node_rrset(image, apex, TYPE_SOA) && negative->type == TYPE_SOA && negative->count == 1 &&
-		rrset_is_sound(&c, negative, false);
+		rrset_is_sound(&c, negative, &owner);
 	return sound ? ST_OK : ST_CORRUPT;
 }
