@@ -46,6 +46,7 @@ struct draft {
 	unsigned written_count;
 	struct denial denial[DENIALS_MAX];
 	unsigned denial_count;
+	unsigned dname_target_at; // of the DNAME met last
 	struct opt opt;
 };
 
@@ -96,7 +97,7 @@ static void begin(struct draft *d, const struct policy *policy, const struct que
 	d->count[ANSWER] = d->count[AUTHORITY] = d->count[ADDITIONAL] = 0;
 	d->flags = 0;
 	d->rcode = RCODE_NOERROR;
-	d->written_count = d->denial_count = 0;
+	d->written_count = d->denial_count = d->dname_target_at = 0;
 	d->at = DNS_HEADER_BYTES + query->question_bytes;
 	d->limit = (limit < reply->room ? limit : reply->room) - d->opt.bytes;
 	// RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet.
@@ -412,13 +413,18 @@ static void put_no_data(struct draft *d, const struct step *step, const struct i
 	deny(d, step, prove_no_type, hit);
 }
 
-// RFC 8482: over UDP one RRset is enough of an answer to ANY.
+// RFC 8482: over UDP one RRset is enough of an answer to ANY. NSEC is for those who set DO and get all.
 static void put_any(struct draft *d, const struct step *step, const struct node *node)
 {
 	const struct rrset *rrset = image_at(step->zone, node->rrsets_ref);
-	unsigned count = d->over_udp && !d->policy->any_full ? 1 : node->rrset_count;
-	for (unsigned i = 0; i < count; i++)
+	bool all = !d->over_udp || d->policy->any_full;
+	for (unsigned i = 0; i < node->rrset_count; i++) {
+		if (rrset[i].type == TYPE_NSEC && node->rrset_count > 1 && !(all && d->query->dnssec_ok))
+			continue;
 		put_required(d, step, &rrset[i], step->name_at, ANSWER);
+		if (!all)
+			break;
+	}
 }
 
 // RRSIGs lie beside what they cover, not in an RRset of their own.
@@ -481,21 +487,24 @@ static unsigned put_synthesised(struct draft *d, const struct step *step, const 
 	}
 	uint8_t whole[NAME_MAX_BYTES];
 	read_name(d->reply->wire, step->name_at, whole);
-	uint8_t *record = d->reply->wire + d->at;
-	unsigned bytes = 12 + prefix + suffix;
-	if (bytes > d->limit - d->at) {
+	struct writer w = writer_of(d->reply->wire + d->at, d->limit - d->at);
+	write_be16(&w, (uint16_t)(POINTER | step->name_at));
+	write_be16(&w, TYPE_CNAME);
+	write_be16(&w, CLASS_IN);
+	write_bytes(&w, (const uint8_t *)image_at(step->zone, dname->data_ref) + 6, 4); // RFC 6672 3.1: its TTL
+	bool near = dname_target_at <= POINTER_MAX;
+	write_be16(&w, (uint16_t)(prefix + (near ? 2 : suffix)));
+	write_bytes(&w, whole, prefix);
+	if (near)
+		write_be16(&w, (uint16_t)(POINTER | dname_target_at));
+	else
+		write_bytes(&w, target, suffix);
+	if (w.failed) {
 		d->flags |= FLAG_TC;
 		return 0;
 	}
-	store_be16(record, (uint16_t)(POINTER | step->name_at));
-	store_be16(record + 2, TYPE_CNAME);
-	store_be16(record + 4, CLASS_IN);
-	memcpy(record + 6, (const uint8_t *)image_at(step->zone, dname->data_ref) + 6, 4); // RFC 6672 3.1: its TTL
-	store_be16(record + 10, (uint16_t)(prefix + suffix));
-	memcpy(record + 12, whole, prefix);
-	memcpy(record + 12 + prefix, target, suffix);
 	unsigned target_at = d->at + 12;
-	d->at += bytes;
+	d->at += (uint32_t)writer_bytes(&w);
 	d->count[ANSWER]++;
 	return target_at;
 }
@@ -526,7 +535,8 @@ static enum outcome put_node(struct draft *d, const struct step *step, const str
 	return DONE;
 }
 
-// RFC 1034 4.3.2 step 3 for one name.
+// RFC 1034 4.3.2 step 3 for one name. `*target_at`: in, where the target of a DNAME stands that this chain has met
+// before, else 0; out, where the target of the alias stands.
 static enum outcome answer_step(struct draft *d, const struct step *step, const struct image_hit *hit,
 	unsigned *target_at)
 {
@@ -540,10 +550,11 @@ static enum outcome answer_step(struct draft *d, const struct step *step, const 
 	case IMAGE_DNAME: {
 		const struct rrset *dname = node_rrset(step->zone, hit->node, TYPE_DNAME);
 		unsigned owner_at = suffix_at(step, d->reply->wire, hit->node->labels);
-		if (!put_alias(d, step, dname, owner_at, target_at))
+		if (!*target_at && !put_alias(d, step, dname, owner_at, target_at))
 			return DONE;
+		d->dname_target_at = *target_at;
 		*target_at = put_synthesised(d, step, hit->node, dname, *target_at);
-		return *target_at ? FOLLOW : DONE;
+		return *target_at && d->query->type != TYPE_CNAME ? FOLLOW : DONE; // the CNAME may be all that was asked for
 	}
 	case IMAGE_WILDCARD: {
 		uint16_t before = d->count[ANSWER];
@@ -577,18 +588,24 @@ static const struct image *side_of_cut(const struct catalog *catalog, const stru
 static bool walk(struct draft *d, struct step step)
 {
 	const struct node *seen[CHAIN_MAX_STEPS];
+	unsigned dname_target_at[CHAIN_MAX_STEPS];
 	struct folded_name next;
 	for (unsigned steps = 0; steps < CHAIN_MAX_STEPS; steps++) {
 		unsigned target_at = 0;
 		step.apex_at = suffix_at(&step, d->reply->wire, step.zone->apex_labels);
 		struct image_hit hit = image_lookup(step.zone, step.name);
 		for (unsigned i = 0; i < steps; i++) {
-			if (hit.match == IMAGE_EXACT && seen[i] == hit.node)
+			if (seen[i] != hit.node)
+				continue;
+			if (hit.match == IMAGE_EXACT)
 				return true; // a loop: what is there is the answer
+			if (hit.match == IMAGE_DNAME)
+				target_at = dname_target_at[i]; // RFC 2181 5: no RRset twice
 		}
 		seen[steps] = hit.node;
-		if (answer_step(d, &step, &hit, &target_at) == DONE)
-			return true;
+		if (answer_step(d, &step, &hit, &target_at) == DONE || target_at > POINTER_MAX)
+			return true; // the end of the chain, or where no pointer can reach
+		dname_target_at[steps] = d->dname_target_at;
 		uint8_t target[NAME_MAX_BYTES];
 		unsigned bytes = read_name(d->reply->wire, target_at, target);
 		name_prepare(&next, target, bytes, catalog_seed(d->catalog));

@@ -146,10 +146,10 @@ def anchors(directory, zone):
     return records, f"trust-anchors {{\n{clause}}};\n"
 
 
-def unfolded(directory, zone):
-    """The signed zone, one record on each line."""
+def unfolded(directory, zone, file=None):
+    """A zone, one record on each line; without `file` the signed one."""
     text = run("named-compilezone", "-q", "-i", "none", "-k", "ignore", "-n", "ignore", "-F", "text", "-s", "full", "-o", "-",
-               zone, directory / f"{zone}.signed")
+               zone, directory / (file or f"{zone}.signed"))
     return "".join(line + "\n" for line in text.splitlines() if not line.startswith(";"))
 
 
@@ -185,16 +185,20 @@ def files():
     return found
 
 
+def make_one(directory, zone):
+    """A feature zone, signed, with its child `safe`; `plain` is a child without signatures."""
+    safe, plain = f"safe.{zone}", f"plain.{zone}"
+    write(directory, safe, CHILD.format(parent=zone))
+    sign_with_bind(directory, safe)
+    write(directory, plain, CHILD.format(parent=zone))
+    ds = run("dnssec-dsfromkey", "-2", "-f", f"{safe}.signed", safe, cwd=directory)
+    text = features() + ds
+    if zone.endswith(".knot.test"):
+        text = without_dots_of_zeros(text)
+    write(directory, zone, text)
+    SIGNERS[zone](directory, zone)
+
+
 def make(directory):
-    """Signs a feature zone with each of SIGNERS, and its child `safe`; `plain` is a child without signatures."""
-    for zone, sign in SIGNERS.items():
-        safe, plain = f"safe.{zone}", f"plain.{zone}"
-        write(directory, safe, CHILD.format(parent=zone))
-        sign_with_bind(directory, safe)
-        write(directory, plain, CHILD.format(parent=zone))
-        ds = run("dnssec-dsfromkey", "-2", "-f", f"{safe}.signed", safe, cwd=directory)
-        text = features() + ds
-        if zone.endswith(".knot.test"):
-            text = without_dots_of_zeros(text)
-        write(directory, zone, text)
-        sign(directory, zone)
+    for zone in SIGNERS:
+        make_one(directory, zone)
