@@ -588,23 +588,24 @@ static const struct image *side_of_cut(const struct catalog *catalog, const stru
 static bool walk(struct draft *d, struct step step)
 {
 	const struct node *seen[CHAIN_MAX_STEPS];
+	uint64_t asked[CHAIN_MAX_STEPS]; // hashes of the names
 	unsigned dname_target_at[CHAIN_MAX_STEPS];
 	struct folded_name next;
 	for (unsigned steps = 0; steps < CHAIN_MAX_STEPS; steps++) {
 		unsigned target_at = 0;
 		step.apex_at = suffix_at(&step, d->reply->wire, step.zone->apex_labels);
 		struct image_hit hit = image_lookup(step.zone, step.name);
+		seen[steps] = hit.node;
+		asked[steps] = step.name->hash[step.name->labels];
 		for (unsigned i = 0; i < steps; i++) {
-			if (seen[i] != hit.node)
-				continue;
-			if (hit.match == IMAGE_EXACT)
-				return true; // a loop: what is there is the answer
-			if (hit.match == IMAGE_DNAME)
+			if (asked[i] == asked[steps])
+				return true; // a loop, perhaps by way of a wildcard: what is there is the answer
+			if (hit.match == IMAGE_DNAME && seen[i] == hit.node)
 				target_at = dname_target_at[i]; // RFC 2181 5: no RRset twice
 		}
-		seen[steps] = hit.node;
-		if (answer_step(d, &step, &hit, &target_at) == DONE || target_at > POINTER_MAX)
-			return true; // the end of the chain, or where no pointer can reach
+		// The end of the chain, or where no pointer can reach the target, its apex included.
+		if (answer_step(d, &step, &hit, &target_at) == DONE || target_at > POINTER_MAX - NAME_MAX_BYTES)
+			return true;
 		dname_target_at[steps] = d->dname_target_at;
 		uint8_t target[NAME_MAX_BYTES];
 		unsigned bytes = read_name(d->reply->wire, target_at, target);

@@ -402,6 +402,34 @@ static void names_beyond_the_reach_of_pointers_are_written_in_full(void **state)
 	assert_int_equal(load_be16(reply_wire + 6), 1510);
 }
 
+// Each alias carries 3 KiB of signatures, so that the sixth target lies where no pointer reaches.
+static void an_alias_chain_ends_where_pointers_do_not_reach(void **state)
+{
+	(void)state;
+	char *text = malloc(200000), *at = put(text, "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n");
+	for (unsigned i = 0; i < 12; i++) {
+		at = put(at, "c%u CNAME c%u\n", i, i + 1);
+		for (unsigned k = 0; k < 4; k++)
+			at = put(at, "c%u RRSIG CNAME 8 3 60 20300101000000 20200101000000 %u @ %01000u\n", i, k, k);
+	}
+	put(at, "c12 DNAME elsewhere.test.\n");
+	load(text, "chain.test.");
+	free(text);
+	const char *seen = ask("c0.chain.test.", "A", TCP | WITH_DO);
+	assert_non_null(strstr(seen, "c5.chain.test. 60 CNAME c6.chain.test.\n"));
+	assert_null(strstr(seen, "c7.chain.test. 60 CNAME"));
+	assert_non_null(strstr(ask("c0.chain.test.", "A", TCP), "c11.chain.test. 60 CNAME c12.chain.test.\n"));
+}
+
+// RFC 2181 5: no record twice.
+static void a_wildcard_alias_to_itself_is_followed_once(void **state)
+{
+	(void)state;
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n*.round CNAME a.round\n", "loop.test.");
+	assert_string_equal(ask("b.round.loop.test.", "A", 0), "rcode 0 aa\nanswer:\n"
+		"b.round.loop.test. 60 CNAME a.round.loop.test.\na.round.loop.test. 60 CNAME a.round.loop.test.\n");
+}
+
 static void outside_our_zones_is_refused_or_a_miss(void **state)
 {
 	(void)state;
@@ -442,6 +470,8 @@ int main(void)
 		cmocka_unit_test(what_does_not_fit_sets_tc_and_leaves_whole_rrsets),
 		cmocka_unit_test(any_is_one_rrset_over_udp_and_all_over_tcp),
 		cmocka_unit_test(names_beyond_the_reach_of_pointers_are_written_in_full),
+		cmocka_unit_test(an_alias_chain_ends_where_pointers_do_not_reach),
+		cmocka_unit_test(a_wildcard_alias_to_itself_is_followed_once),
 		cmocka_unit_test(outside_our_zones_is_refused_or_a_miss),
 		cmocka_unit_test(transfers_are_refused),
 	};
