@@ -89,6 +89,12 @@ static void an_empty_file_gives_every_default(void **state)
 	assert_int_equal(config->forward_max_open, 65536);
 	assert_int_equal(config->udp_size, 1232);
 	assert_false(config->any_full);
+	assert_false(config->minimal);
+	assert_null(config->nsid);
+	assert_null(config->identity_id);
+	assert_null(config->identity_version);
+	assert_int_equal(config->cookie_mode, COOKIES_ON);
+	assert_null(config->cookie_secret_file);
 	assert_int_equal(config->tcp_max_clients, 1024);
 	assert_int_equal(config->tcp_max_per_client, 32);
 	assert_int_equal(config->tcp_idle_ms, 10000);
@@ -121,7 +127,9 @@ static void every_option_of_a_full_file_is_taken(void **state)
 			  "forward:\n"
 			  "  servers: ['198.18.0.1', 198.18.0.2@5300, '[2001:db8::1]:54', '2001:db8::2@55']\n"
 			  "  via: management\n"
-			  "answers: {udp-size: 1k, any-udp: full}\n"
+			  "answers: {udp-size: 1k, any-udp: full, minimal: true}\n"
+			  "identity: {nsid: ams1, id: ams1.example.net, version: \"7 of 9\"}\n"
+			  "cookies: {mode: strict, secret-file: cookies}\n"
 			  "tcp: {idle-timeout: 1m}\n"
 			  "log: {level: debug, target: syslog}\n");
 	static const unsigned cores[] = { 1, 4, 5, 6 };
@@ -154,6 +162,12 @@ static void every_option_of_a_full_file_is_taken(void **state)
 	assert_string_equal(config->forward_via, "management");
 	assert_int_equal(config->udp_size, 1024);
 	assert_true(config->any_full);
+	assert_true(config->minimal);
+	assert_string_equal(config->nsid, "ams1");
+	assert_string_equal(config->identity_id, "ams1.example.net");
+	assert_string_equal(config->identity_version, "7 of 9");
+	assert_int_equal(config->cookie_mode, COOKIES_STRICT);
+	assert_string_equal(config->cookie_secret_file, "/etc/pollux/cookies");
 	assert_int_equal(config->tcp_idle_ms, 60000);
 	assert_int_equal(config->log_level, LOG_LEVEL_DEBUG);
 	assert_int_equal(config->log_target, LOG_TO_SYSLOG);
