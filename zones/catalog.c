@@ -529,9 +529,10 @@ static enum status check_header(int fd)
 	if (header.format != CATALOG_FORMAT)
 		return ST_VERSION;
 	uint64_t file_bytes = atomic_load(&header.file_bytes), at = atomic_load(&header.directory_at);
-	if (file_bytes > (uint64_t)info.st_size || file_bytes > ZONES_WINDOW_BYTES)
+	if (file_bytes > (uint64_t)info.st_size || file_bytes > ZONES_WINDOW_BYTES || file_bytes < HUGE_PAGE_BYTES)
 		return ST_CORRUPT;
-	return at % UNIT == 0 && at >= UNIT && at + sizeof(struct directory) <= file_bytes ? ST_OK : ST_CORRUPT;
+	bool inside = at >= UNIT && at <= file_bytes - sizeof(struct directory);
+	return at % UNIT == 0 && inside ? ST_OK : ST_CORRUPT;
 }
 
 // The directory's own bounds; afterwards every slot can be walked.
@@ -634,7 +635,7 @@ static enum status take_over(struct catalog *catalog)
 	directory->removed = removed;
 	take_over_identity(catalog, end);
 	header->generation++;
-	return ST_OK;
+	return catalog_expect(catalog, zones); // where every slot is used up a search would not end
 }
 
 static bool lock_file(int fd)

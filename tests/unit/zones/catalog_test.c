@@ -303,6 +303,50 @@ static void a_foreign_file_is_refused_by_readers_and_replaced_by_the_writer(void
 	catalog_close(writer);
 }
 
+static void a_header_that_leads_outside_is_refused_by_readers_and_replaced_by_the_writer(void **state)
+{
+	(void)state;
+	const struct { uint64_t file_bytes, directory_at; } damaged[] = {
+		{ 200, 64 }, { HUGE_PAGE_BYTES, UINT64_MAX - 63 }, { HUGE_PAGE_BYTES, HUGE_PAGE_BYTES },
+		{ UINT64_MAX, 4096 }, { HUGE_PAGE_BYTES, 0 },
+	};
+	for (unsigned i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+		struct catalog *catalog, *reader;
+		assert_int_equal(catalog_open_writer(&catalog, path), ST_OK);
+		struct catalog_header *header = (struct catalog_header *)catalog_header(catalog);
+		header->file_bytes = damaged[i].file_bytes;
+		header->directory_at = damaged[i].directory_at;
+		catalog_close(catalog);
+		assert_int_equal(catalog_open_reader(&reader, path), ST_CORRUPT);
+		assert_int_equal(catalog_open_writer(&catalog, path), ST_OK);
+		publish(catalog, "example.", 1);
+		catalog_close(catalog);
+	}
+}
+
+// A search ends at a free slot. An alarm ends one that does not.
+static void a_directory_without_a_free_slot_is_made_anew(void **state)
+{
+	(void)state;
+	struct catalog *catalog;
+	assert_int_equal(catalog_open_writer(&catalog, path), ST_OK);
+	publish(catalog, "good.example.", 1);
+	const struct catalog_header *header = catalog_header(catalog);
+	struct directory *directory = (struct directory *)((uint8_t *)header + header->directory_at);
+	for (uint64_t i = 0; i <= directory->slot_mask; i++) {
+		if (!directory->slot[i])
+			directory->slot[i] = 0x1234567 + i;
+	}
+	catalog_close(catalog);
+	alarm(20);
+	assert_int_equal(catalog_open_writer(&catalog, path), ST_OK);
+	assert_int_equal(find(catalog, "good.example.")->serial, 1);
+	publish(catalog, "other.example.", 2);
+	assert_null(find(catalog, "missing.example."));
+	alarm(0);
+	catalog_close(catalog);
+}
+
 // Every octet of an image, one at a time, with every bit turned: the check must end, and never read outside.
 // What it lets pass must be safe to search.
 static void no_damaged_octet_makes_the_check_run_away(void **state)
@@ -339,6 +383,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_new_writer_finds_the_zones_of_one_that_was_killed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_image_is_dropped_and_the_rest_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_foreign_file_is_refused_by_readers_and_replaced_by_the_writer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_header_that_leads_outside_is_refused_by_readers_and_replaced_by_the_writer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_directory_without_a_free_slot_is_made_anew, set_up, tear_down),
 		cmocka_unit_test(no_damaged_octet_makes_the_check_run_away),
 	};
 	return cmocka_run_group_tests_name("catalog", tests, NULL, NULL) ? 1 : 0;
