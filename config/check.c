@@ -235,10 +235,20 @@ static void check_socket_path(const struct checking *c)
 			c->config->control_socket, bytes);
 }
 
+static void check_zone_pattern(const struct checking *c)
+{
+	const char *pattern = c->config->zone_pattern, *star = pattern ? strchr(pattern, '*') : NULL;
+	if (pattern && (!star || strchr(star + 1, '*') || strchr(pattern, '/')))
+		say(c, SEVERITY_ERROR, "zone-directory.pattern",
+			"zone-directory.pattern: '%s' must have exactly one *, which stands for the origin, and no slash",
+			pattern);
+}
+
 static void check_purpose(const struct checking *c)
 {
 	const struct config *config = c->config;
-	if (config->zone_count == 0 && !config->zone_list && config->forwarder_count == 0 &&
+	if (config->zone_count == 0 && !config->zone_list && !config->zone_directory &&
+		config->forwarder_count == 0 &&
 		c->report->errors == 0)
 		say(c, SEVERITY_WARNING, "",
 			"neither zones nor forward.servers: every question will be REFUSED");
@@ -251,6 +261,7 @@ enum status config_check(
 	unsigned errors = report->errors;
 	check_ports(&c);
 	check_zones(&c);
+	check_zone_pattern(&c);
 	check_forwarders(&c);
 	check_socket_path(&c);
 	check_purpose(&c);

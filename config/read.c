@@ -390,10 +390,14 @@ static bool fill_computed(struct config *config)
 		asprintf(&config->runtime_dir, is_default_name ? "/run/pollux" : "/run/pollux-%s",
 			config->name) < 0)
 		config->runtime_dir = NULL;
+	if (!config->state_dir &&
+		asprintf(&config->state_dir, is_default_name ? "/var/lib/pollux" : "/var/lib/pollux-%s",
+			config->name) < 0)
+		config->state_dir = NULL;
 	if (config->runtime_dir && !config->control_socket &&
 		asprintf(&config->control_socket, "%s/control.sock", config->runtime_dir) < 0)
 		config->control_socket = NULL;
-	return config->runtime_dir && config->control_socket;
+	return config->runtime_dir && config->state_dir && config->control_socket;
 }
 
 static void read_root(struct reading *r, const struct tree_node *root)

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Zone lists: thousands of zones in a form that other programs write easily.
+// Zone lists: thousands of zones in a form that other programs write easily. Zone directories: no list at all.
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <pollux/name.h>
 
@@ -54,15 +56,43 @@ static struct zone_config *list_add(struct zone_list *list)
 	return zone;
 }
 
+// Apex and path of a zone are one piece of memory: there may be a million.
 static void free_zone(struct zone_config *zone)
 {
 	free(zone->apex);
-	free(zone->file);
 }
 
 static void drop_last(struct zone_list *list)
 {
 	free_zone(&list->zones[--list->count]);
+}
+
+static bool fill_zone(struct zone_config *zone, const uint8_t *wire, unsigned bytes, const char *directory,
+	const char *file)
+{
+	size_t before = file[0] == '/' ? 0 : strlen(directory), behind = strlen(file) + 1;
+	zone->apex = malloc(bytes + before + behind);
+	if (!zone->apex)
+		return false;
+	name_fold(zone->apex, wire);
+	zone->file = (char *)zone->apex + bytes;
+	if (before)
+		memcpy(zone->file, directory, before);
+	memcpy(zone->file + before, file, behind);
+	return true;
+}
+
+static void complain_of_second(const struct zone_list *list, unsigned first, const uint8_t *wire, unsigned line)
+{
+	char text[NAME_TEXT_BYTES];
+	const struct zone_config *zone = &list->zones[first], *second = &list->zones[list->count - 1];
+	name_to_text(text, wire);
+	if (zone->line == 0 || line == 0)
+		complain(list, line, line ? 1 : 0, "zone '%s' a second time: the files are %s and %s", text, zone->file,
+			second->file);
+	else
+		complain(list, line, 1, "zone '%s' a second time; the first is at line %u%s", text, zone->line,
+			first < list->configured ? " of the configuration" : "");
 }
 
 static enum status add_zone(
@@ -72,22 +102,17 @@ static enum status add_zone(
 	if (!zone)
 		return ST_NO_MEMORY;
 	zone->line = line;
-	zone->apex = malloc(bytes);
-	if (asprintf(&zone->file, "%s%s", file[0] == '/' ? "" : list->directory, file) < 0)
-		zone->file = NULL;
-	if (!zone->apex || !zone->file) {
+	if (!fill_zone(zone, wire, bytes, list->directory, file)) {
 		drop_last(list);
 		return ST_NO_MEMORY;
 	}
-	name_fold(zone->apex, wire);
 	unsigned first = name_set_add(&list->set, list->zones, list->count - 1);
-	if (first != list->count - 1) {
-		char text[NAME_TEXT_BYTES];
-		complain(list, line, 1, "zone '%s' a second time; the first is at line %u%s",
-			name_to_text(text, wire), list->zones[first].line,
-			first < list->configured ? " of the configuration" : "");
-		drop_last(list);
-	}
+	if (first == list->count - 1)
+		return ST_OK;
+	// A zone directory may hold the file that a list names, too.
+	if (line || strcmp(list->zones[first].file, zone->file) != 0)
+		complain_of_second(list, first, wire, line);
+	drop_last(list);
 	return ST_OK;
 }
 
@@ -191,6 +216,70 @@ enum status zone_list_read(
 	return status;
 }
 
+// --- directories ---
+
+// What the star of the pattern stands for in the name, and how long it is; 0: the name does not fit.
+static size_t match_pattern(const char *pattern, const char *name, const char **star)
+{
+	size_t bytes = strlen(name), before = strcspn(pattern, "*"), behind = strlen(pattern + before) - 1;
+	if (name[0] == '.' || bytes <= before + behind || strncmp(name, pattern, before) != 0 ||
+		strcmp(name + bytes - behind, pattern + before + 1) != 0)
+		return 0;
+	*star = name + before;
+	return bytes - before - behind;
+}
+
+static bool is_regular(int directory, const struct dirent *entry)
+{
+	struct stat info;
+	if (entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK)
+		return entry->d_type == DT_REG;
+	return fstatat(directory, entry->d_name, &info, 0) == 0 && S_ISREG(info.st_mode);
+}
+
+static enum status add_entry(struct zone_list *list, const char *pattern, int directory, const struct dirent *entry)
+{
+	static const uint8_t root[1] = { 0 };
+	uint8_t wire[NAME_MAX_BYTES];
+	unsigned bytes;
+	const char *origin;
+	size_t length = match_pattern(pattern, entry->d_name, &origin);
+	if (!length || !is_regular(directory, entry))
+		return ST_OK;
+	if (name_from_text(wire, &bytes, origin, length, root) == ST_OK && origin[0] != '@')
+		return add_zone(list, wire, bytes, entry->d_name, 0);
+	complain(list, 0, 0, "the name of file '%s' gives '%.*s', which is not a domain name", entry->d_name, (int)length,
+		origin);
+	return ST_OK;
+}
+
+static enum status append_directory(struct zone_list *list, const char *path, const char *pattern)
+{
+	DIR *directory = opendir(path);
+	list->path = path;
+	if (!directory) {
+		enum status status = errno == ENOENT ? ST_NOT_FOUND : ST_SYSTEM;
+		complain(list, 0, 0, "cannot open the zone directory: %s", strerror(errno));
+		return status;
+	}
+	enum status status = asprintf(&list->directory, "%s/", path) < 0 ? ST_NO_MEMORY : ST_OK;
+	struct dirent *entry;
+	errno = 0;
+	while (status == ST_OK && (entry = readdir(directory))) {
+		status = add_entry(list, pattern, dirfd(directory), entry);
+		errno = 0;
+	}
+	if (status == ST_OK && errno) {
+		complain(list, 0, 0, "cannot read the zone directory: %s", strerror(errno));
+		status = ST_SYSTEM;
+	}
+	closedir(directory);
+	if (status != ST_NO_MEMORY)
+		free(list->directory);
+	list->directory = NULL;
+	return status;
+}
+
 static enum status append_configured(struct zone_list *list, const struct config *config)
 {
 	for (unsigned i = 0; i < config->zone_count; i++) {
@@ -211,6 +300,11 @@ enum status config_zones(
 	enum status status = append_configured(&list, config);
 	if (status == ST_OK && config->zone_list)
 		status = append_list(&list, config->zone_list);
+	if (status != ST_NO_MEMORY && config->zone_directory) {
+		enum status listed = status;
+		status = append_directory(&list, config->zone_directory, config->zone_pattern);
+		status = listed != ST_OK ? listed : status;
+	}
 	name_set_free(&list.set);
 	*zones = list.zones;
 	*count = list.count;

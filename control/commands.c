@@ -28,6 +28,7 @@ struct call {
 	char *words; // the text that `word` points into
 	const char *word[WORDS_MAX];
 	unsigned word_count, command_words;
+	json_t *next; // or NULL
 };
 
 struct control *call_control(const struct call *call)
@@ -115,7 +116,14 @@ void call_reply(struct call *call, json_t *data, const char *const *show)
 			json_array_append_new(names, json_string(*show));
 		json_object_set_new(reply, "show", names);
 	}
+	if (call->next)
+		json_object_set_new(reply, "next", call->next);
 	finish(call, reply);
+}
+
+void call_next(struct call *call, json_t *words)
+{
+	call->next = words;
 }
 
 static json_t *refusal(const char *format, va_list args)

@@ -35,6 +35,8 @@ const char *call_arg(const struct call *, unsigned); // NULL behind the last one
 // Each handler ends its call with exactly one of these, at once or later. References go to the reply.
 // `show` names the members of `data` that people want to see, in order, ended by NULL; NULL: all of it.
 void call_reply(struct call *, json_t *data, const char *const *show);
+// Before call_reply(): this is not all; these words ask for the rest, an array that continues the one of the data.
+void call_next(struct call *, json_t *words);
 // `details`: an array of lines, or NULL.
 __attribute__((format(printf, 3, 4))) void call_refuse(struct call *, json_t *details, const char *format, ...);
 // Wrong words: the reply carries the usage.

@@ -107,13 +107,20 @@ static void note_restart(void *ctx, const char *key)
 	add_key(renewal->restart, key);
 }
 
+static void add_findings(json_t *lines, const struct findings *findings)
+{
+	json_t *more = json_lines(findings);
+	json_array_extend(lines, more);
+	json_decref(more);
+}
+
 static void renewed(void *ctx, const struct publish_result *result)
 {
 	struct renewal *renewal = ctx;
-	unsigned list_errors = renewal->findings.report.errors;
-	json_t *lines = json_lines(&renewal->findings), *problems = json_lines(result->problems);
-	json_array_extend(lines, problems);
-	json_decref(problems);
+	unsigned list_errors = result->list->report.errors;
+	json_t *lines = json_lines(&renewal->findings);
+	add_findings(lines, result->list);
+	add_findings(lines, result->problems);
 	if (result->failed || list_errors)
 		call_refuse(renewal->call, lines, "the configuration was taken over, but zones failed: %u, errors in the zone list: %u; 'zone list failed' names them",
 			result->failed, list_errors);

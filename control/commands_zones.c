@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// zone list, zone status, zone reload.
+// zone list, zone status, zone reload, zone add, zone remove.
+#include <errno.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <pollux/name.h>
 
+#include "added.h"
 #include "commands.h"
+
+// One reply holds so many zones, or as many as were found among so many: the event loop has other work, too.
+#define LIST_ROWS 500
+#define LIST_STEPS 4000
 
 static json_t *json_name(const uint8_t *wire)
 {
@@ -22,15 +29,38 @@ static bool apex_from_text(uint8_t *apex, const char *text)
 
 struct listing {
 	json_t *rows;
-	const char *only; // a state, or NULL
+	const char *only;    // a state, or NULL
+	const char *pattern; // of names, or NULL
+	unsigned looked_at;
+	uint8_t last[NAME_MAX_BYTES];
 };
 
-static void list_zone(void *ctx, const struct zone_view *view)
+static bool fits(const struct listing *listing, const struct zone_view *view)
+{
+	char name[NAME_TEXT_BYTES];
+	if (listing->only && strcmp(listing->only, zone_state_name[view->state]) != 0)
+		return false;
+	if (!listing->pattern)
+		return true;
+	size_t bytes = strlen(name_to_text(name, view->apex));
+	if (fnmatch(listing->pattern, name, FNM_CASEFOLD) == 0)
+		return true;
+	if (bytes > 1)
+		name[bytes - 1] = '\0';
+	return fnmatch(listing->pattern, name, FNM_CASEFOLD) == 0;
+}
+
+static bool list_zone(void *ctx, const struct zone_view *view)
 {
 	struct listing *listing = ctx;
-	if (listing->only && strcmp(listing->only, zone_state_name[view->state]) != 0)
-		return;
 	const struct image *image = view->image;
+	if (json_array_size(listing->rows) == LIST_ROWS || listing->looked_at++ == LIST_STEPS) {
+		listing->looked_at = LIST_STEPS + 1; // there is more
+		return false;
+	}
+	memcpy(listing->last, view->apex, name_length(view->apex, NAME_MAX_BYTES));
+	if (!fits(listing, view))
+		return true;
 	json_t *row = json_object();
 	json_object_set_new(row, "zone", json_name(view->apex));
 	json_object_set_new(row, "state", json_string(zone_state_name[view->state]));
@@ -40,6 +70,7 @@ static void list_zone(void *ctx, const struct zone_view *view)
 	json_object_set_new(row, "errors", json_integer(view->findings->report.errors));
 	json_object_set_new(row, "file", json_text(view->file));
 	json_array_append_new(listing->rows, row);
+	return true;
 }
 
 static bool is_state(const char *text)
@@ -51,15 +82,52 @@ static bool is_state(const char *text)
 	return false;
 }
 
+// NULL: they are right; else the one that is not.
+static const char *take_list_words(struct call *call, struct listing *listing, uint8_t *after, bool *has_after)
+{
+	const char *word;
+	for (unsigned i = 0; (word = call_arg(call, i)); i++) {
+		const char *next = call_arg(call, i + 1);
+		if (strcmp(word, "after") == 0 && next && apex_from_text(after, next)) {
+			*has_after = true;
+			i++;
+		} else if (is_state(word) && !listing->only) {
+			listing->only = word;
+		} else if (!listing->pattern && (strpbrk(word, "*?[") || apex_from_text(after, word))) {
+			listing->pattern = word;
+		} else {
+			return word;
+		}
+	}
+	return NULL;
+}
+
+static json_t *next_words(const struct listing *listing)
+{
+	json_t *words = json_pack("[s, s]", "zone", "list");
+	if (listing->only)
+		json_array_append_new(words, json_string(listing->only));
+	if (listing->pattern)
+		json_array_append_new(words, json_string(listing->pattern));
+	json_array_append_new(words, json_string("after"));
+	json_array_append_new(words, json_name(listing->last));
+	return words;
+}
+
 void command_zone_list(struct call *call)
 {
-	struct listing listing = { .only = call_arg(call, 0) };
-	if (listing.only && !is_state(listing.only)) {
-		call_misused(call, "zone list: '%s' is no state of a zone", listing.only);
+	struct listing listing = { 0 };
+	uint8_t after[NAME_MAX_BYTES];
+	bool has_after = false;
+	const char *wrong = take_list_words(call, &listing, after, &has_after);
+	if (wrong) {
+		call_misused(call, "zone list: '%s' is neither a state of a zone nor a name or pattern", wrong);
 		return;
 	}
 	listing.rows = json_array();
-	publisher_each(call_control(call)->publisher, list_zone, &listing);
+	publisher_each(call_control(call)->publisher, has_after ? after : NULL, list_zone, &listing);
+	if (listing.looked_at > LIST_STEPS)
+		call_next(call, next_words(&listing));
 	call_reply(call, listing.rows, NULL);
 }
 
@@ -85,6 +153,7 @@ static json_t *zone_facts(const struct zone_view *view)
 	set_image(data, view->image);
 	json_object_set_new(data, "file", json_text(view->file));
 	json_object_set_new(data, "adopted", json_boolean(view->adopted));
+	json_object_set_new(data, "added", json_boolean(view->added));
 	json_object_set_new(data, "tried", json_time(view->tried_at_s));
 	json_object_set_new(data, "took_ms", json_integer((json_int_t)(view->took_us / 1000)));
 	json_object_set_new(data, "errors", json_integer(view->findings->report.errors));
@@ -95,7 +164,7 @@ static json_t *zone_facts(const struct zone_view *view)
 
 static void refuse_unknown_zone(struct call *call, const char *text)
 {
-	call_refuse(call, NULL, "zone %s is not in the configuration; 'zone list' shows those that are", text);
+	call_refuse(call, NULL, "there is no zone %s; 'zone list' shows those there are", text);
 }
 
 void command_zone_status(struct call *call)
@@ -114,7 +183,6 @@ void command_zone_status(struct call *call)
 // A reload that a client waits for.
 struct reload {
 	struct call *call;
-	struct findings findings; // of the zone list
 	uint8_t apex[NAME_MAX_BYTES];
 };
 
@@ -132,7 +200,6 @@ static void zone_reloaded(void *ctx, const struct publish_result *result)
 			view.image ? "its former content is still served" : "it is not served");
 	else
 		call_reply(reload->call, zone_facts(&view), NULL);
-	findings_clear(&reload->findings);
 	free(reload);
 }
 
@@ -145,9 +212,9 @@ static void add_lines(json_t *lines, json_t *more)
 static void all_reloaded(void *ctx, const struct publish_result *result)
 {
 	struct reload *reload = ctx;
-	unsigned list_errors = reload->findings.report.errors;
+	unsigned list_errors = result->list->report.errors;
 	if (result->failed || list_errors) {
-		json_t *lines = json_lines(&reload->findings);
+		json_t *lines = json_lines(result->list);
 		add_lines(lines, json_lines(result->problems));
 		call_refuse(reload->call, lines,
 			"zones failed: %u, errors in the zone list: %u (loaded: %u, unchanged: %u, withdrawn: %u); 'zone list failed' names them",
@@ -157,7 +224,6 @@ static void all_reloaded(void *ctx, const struct publish_result *result)
 						 (int)result->unchanged, "failed", 0, "withdrawn",
 						 (int)result->withdrawn), NULL);
 	}
-	findings_clear(&reload->findings);
 	free(reload);
 }
 
@@ -180,7 +246,6 @@ void command_zone_reload(struct call *call)
 		return;
 	}
 	reload->call = call;
-	findings_init(&reload->findings);
 	if (text && !apex_from_text(reload->apex, text)) {
 		call_misused(call, "zone reload: '%s' is no domain name", text);
 		free(reload);
@@ -188,7 +253,83 @@ void command_zone_reload(struct call *call)
 	}
 	enum status status = text ?
 		publisher_reload(control->publisher, reload->apex, zone_reloaded, reload) :
-		publisher_configure(control->publisher, control->config, &reload->findings.report, all_reloaded, reload);
+		publisher_configure(control->publisher, control->config, all_reloaded, reload);
 	if (status != ST_OK)
 		refuse_reload(reload, status);
+}
+
+static void zone_was_added(void *ctx, const struct publish_result *result)
+{
+	struct reload *reload = ctx;
+	struct zone_view view;
+	char name[NAME_TEXT_BYTES];
+	name_to_text(name, reload->apex);
+	if (result->failed)
+		call_refuse(reload->call, json_lines(result->problems), "zone %s was not added, errors: %u", name,
+			result->problems->report.errors);
+	else if (publisher_find(call_control(reload->call)->publisher, reload->apex, &view))
+		call_reply(reload->call, zone_facts(&view), NULL);
+	else
+		call_refuse(reload->call, NULL, "zone %s was removed meanwhile", name);
+	free(reload);
+}
+
+static void refuse_add(struct call *call, enum status status)
+{
+	const char *name = call_arg(call, 0);
+	if (status == ST_EXISTS)
+		call_refuse(call, NULL, "there is a zone %s; 'zone status %s' shows it", name, name);
+	else if (status == ST_SYSTEM)
+		call_refuse(call, NULL, "zone %s was not added: %s/zones.added cannot be written: %s", name,
+			call_control(call)->start_config->state_dir, strerror(errno));
+	else
+		call_refuse(call, NULL, "zone %s was not added: %s", name, status_text(status));
+}
+
+void command_zone_add(struct call *call)
+{
+	uint8_t apex[NAME_MAX_BYTES];
+	const char *name = call_arg(call, 0), *file = call_arg(call, 1);
+	if (!apex_from_text(apex, name)) {
+		call_misused(call, "zone add: '%s' is no domain name", name);
+		return;
+	}
+	if (!added_can_hold(file)) {
+		call_misused(call, "zone add: give the whole path, from the root directory on: '%s'", file);
+		return;
+	}
+	struct reload *reload = calloc(1, sizeof(*reload));
+	if (!reload) {
+		call_refuse(call, NULL, "out of memory");
+		return;
+	}
+	reload->call = call;
+	memcpy(reload->apex, apex, name_length(apex, NAME_MAX_BYTES));
+	enum status status = publisher_add(call_control(call)->publisher, apex, file, zone_was_added, reload);
+	if (status == ST_OK)
+		return;
+	refuse_add(call, status);
+	free(reload);
+}
+
+void command_zone_remove(struct call *call)
+{
+	uint8_t apex[NAME_MAX_BYTES];
+	const char *name = call_arg(call, 0);
+	struct control *control = call_control(call);
+	if (!apex_from_text(apex, name)) {
+		call_misused(call, "zone remove: '%s' is no domain name", name);
+		return;
+	}
+	enum status status = publisher_remove(control->publisher, apex);
+	if (status == ST_OK)
+		call_reply(call, json_pack("{s:o, s:s}", "zone", json_name(apex), "result", "removed"), NULL);
+	else if (status == ST_NOT_FOUND)
+		refuse_unknown_zone(call, name);
+	else if (status == ST_REFUSED)
+		call_refuse(call, NULL, "zone %s is named by %s, its zone list or its zone directory: take it out there, then 'zone reload' or 'config reload'",
+			name, control_config_path(control));
+	else
+		call_refuse(call, NULL, "zone %s was not removed: %s/zones.added cannot be written: %s", name,
+			control->start_config->state_dir, strerror(errno));
 }

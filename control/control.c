@@ -16,6 +16,7 @@
 #include "ctl_server.h"
 #include "identity.h"
 #include "misses.h"
+#include "saved.h"
 
 uint64_t control_now_ms(void)
 {
@@ -97,7 +98,9 @@ static enum status open_catalog(struct control *control)
 		return status;
 	}
 	snprintf(path, sizeof(path), "%s/zones", control->directory);
-	status = catalog_open_writer(&control->catalog, path);
+	// Saved images are of use only with the seed that they were made with.
+	status = catalog_open_writer_seeded(&control->catalog, path,
+		config->image_directory ? saved_seed(config->image_directory) : 0);
 	if (status == ST_BUSY)
 		log_error("%s: another pollux-control owns it; stop that one, or give this instance another name", path);
 	else if (status == ST_NO_SPACE)
@@ -162,11 +165,17 @@ static void on_first_load(void *ctx, const struct publish_result *result)
 static enum status open_zones(struct control *control)
 {
 	struct report report = { .emit = control_log_finding };
+	const struct config *config = control->config;
+	char path[PATH_MAX];
 	enum status status = publisher_new(&control->publisher, control->base, control->catalog, control->door,
 		control->directory, 0);
 	if (status != ST_OK)
 		return status;
-	return publisher_configure(control->publisher, control->config, &report, on_first_load, control);
+	snprintf(path, sizeof(path), "%s/zones.added", config->state_dir);
+	publisher_keep_added(control->publisher, path, &report);
+	if (config->image_directory)
+		publisher_save_images(control->publisher, config->image_directory);
+	return publisher_configure(control->publisher, config, on_first_load, control);
 }
 
 enum status control_start(struct control *control, struct event_base *base, struct config *config)
@@ -239,7 +248,7 @@ enum status control_reload(struct control *control, struct report *report,
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)control_now_ms() * 1000);
 	config_needs_restart(control->start_config, fresh, restart, ctx);
 	take_over(control, fresh, report);
-	status = publisher_configure(control->publisher, fresh, report, done, ctx);
+	status = publisher_configure(control->publisher, fresh, done, ctx);
 	sd_notify(0, "READY=1");
 	return status;
 }

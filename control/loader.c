@@ -12,16 +12,27 @@
 #include <unistd.h>
 
 #include "loader.h"
+#include "saved.h"
 
 #define NICE 5
 #define PROGRESS_US 2000 // of finished loads at once, before the event loop gets its turn
+#define SMALL_BYTES (UINT64_C(64) << 10) // such an image is written before it has room in the catalog
+#define WAKE_LOADS 32	 // finished, before the event loop is woken while there is more to read
+#define LOOK_US 5000	 // it looks by itself so often while loads are on the way
 
 STAILQ_HEAD(loads, load);
+STAILQ_HEAD(tasks, loader_task);
 
 struct loader {
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	struct loads to_read, to_write, finished; // under the lock
+	struct tasks tasks, patient_tasks, tasks_done; // under the lock
+	unsigned finished_count; // under the lock
+	unsigned idle;		 // threads that wait, under the lock
+	struct loads taken;	 // finished ones that the event loop has taken off, but not passed on yet
+	unsigned on_the_way;	 // loads and tasks handed over and not seen again
+	struct event *look;
 	bool ending;				  // under the lock
 	_Atomic bool interrupted;		  // the same news for whoever is inside a file
 	unsigned threads;
@@ -51,6 +62,7 @@ struct load *load_new(const uint8_t *apex, const char *file)
 	if (!load)
 		return NULL;
 	findings_init(&load->findings);
+	load->saved_fd = -1;
 	unsigned bytes = name_length(apex, NAME_MAX_BYTES);
 	load->apex = malloc(bytes);
 	load->file = strdup(file);
@@ -76,6 +88,9 @@ void load_free(struct load *load)
 		return;
 	if (load->builder)
 		drop_source(load);
+	if (load->saved_fd >= 0)
+		close(load->saved_fd);
+	free(load->image);
 	findings_clear(&load->findings);
 	free(load->apex);
 	free(load->file);
@@ -111,17 +126,38 @@ static bool is_unchanged(const struct load *load)
 		zonefile_stamp(load->known_paths) == load->known_stamp;
 }
 
+// So small that it is handed on as it is: the catalog's writer copies it.
+static void write_small(struct load *load)
+{
+	load->image = aligned_alloc(64, load->image_bytes);
+	if (!load->image)
+		return; // room in the catalog may do
+	load->loaded_at_s = (uint64_t)time(NULL);
+	zone_builder_write(load->builder, load->image, &load->source, load->loaded_at_s);
+	drop_source(load);
+	load->stage = LOAD_SMALL;
+}
+
 static void run_reading(struct loader *loader, struct load *load)
 {
+	load->status = ST_OK;
 	if (is_unchanged(load)) {
 		load->stage = LOAD_UNCHANGED;
-		load->status = ST_OK;
+		return;
+	}
+	if (load->saved_directory)
+		load->saved_fd = saved_open(load->saved_directory, load->apex, load->file, loader->hash_seed,
+			&load->image_bytes, &load->saved_refused);
+	if (load->saved_fd >= 0) {
+		load->stage = LOAD_SAVED;
 		return;
 	}
 	load->status = read_and_check(loader, load);
 	load->stage = load->status == ST_OK ? LOAD_READ : LOAD_FAILED;
 	if (load->status == ST_OK) {
 		load->image_bytes = zone_builder_image_bytes(load->builder, &load->source);
+		if (load->image_bytes <= SMALL_BYTES)
+			write_small(load);
 		return;
 	}
 	if (load->findings.report.errors == 0)
@@ -137,28 +173,24 @@ static void run_writing(struct load *load)
 	load->stage = LOAD_WRITTEN;
 }
 
+static void run_restoring(struct loader *loader, struct load *load)
+{
+	load->status = saved_read(load->saved_fd, load->room, load->image_bytes, load->apex, loader->hash_seed);
+	close(load->saved_fd);
+	load->saved_fd = -1;
+	load->saved_directory = NULL; // once is enough
+	load->from_saved = load->status == ST_OK;
+	load->stage = load->from_saved ? LOAD_WRITTEN : LOAD_STALE;
+	if (!load->from_saved)
+		load->saved_refused = load->status == ST_SYSTEM ? "it cannot be read" : "it is damaged";
+}
+
 static void run_backing(struct load *load)
 {
 	// Without success the reservation fails in the same way, and says so.
 	if (catalog_back(load->backing, load->file_bytes) != ST_OK)
 		load->file_bytes = UINT64_MAX;
 	load->backing = NULL;
-}
-
-// Images to write go first: they give their memory back.
-static struct load *next_load(struct loader *loader)
-{
-	pthread_mutex_lock(&loader->lock);
-	while (!loader->ending && STAILQ_EMPTY(&loader->to_write) && STAILQ_EMPTY(&loader->to_read))
-		pthread_cond_wait(&loader->work, &loader->lock);
-	struct load *load = NULL;
-	struct loads *from = STAILQ_EMPTY(&loader->to_write) ? &loader->to_read : &loader->to_write;
-	if (!loader->ending) {
-		load = STAILQ_FIRST(from);
-		STAILQ_REMOVE_HEAD(from, link);
-	}
-	pthread_mutex_unlock(&loader->lock);
-	return load;
 }
 
 static void wake_loop(struct loader *loader)
@@ -168,39 +200,130 @@ static void wake_loop(struct loader *loader)
 		;
 }
 
+struct job {
+	struct load *load;
+	struct loader_task *task;
+};
+
+static struct load *first_load(struct loads *loads)
+{
+	struct load *load = STAILQ_FIRST(loads);
+	if (load)
+		STAILQ_REMOVE_HEAD(loads, link);
+	return load;
+}
+
+static struct loader_task *first_task(struct tasks *tasks)
+{
+	struct loader_task *task = STAILQ_FIRST(tasks);
+	if (task)
+		STAILQ_REMOVE_HEAD(tasks, link);
+	return task;
+}
+
+// Images to write go first: they give their memory back.
+static bool choose_job(struct loader *loader, struct job *job)
+{
+	*job = (struct job){ .load = first_load(&loader->to_write) };
+	if (!job->load)
+		job->task = first_task(&loader->tasks);
+	if (!job->load && !job->task)
+		job->load = first_load(&loader->to_read);
+	if (!job->load && !job->task)
+		job->task = first_task(&loader->patient_tasks);
+	return job->load || job->task;
+}
+
+static bool next_job(struct loader *loader, struct job *job)
+{
+	pthread_mutex_lock(&loader->lock);
+	bool found = false;
+	while (!loader->ending && !(found = choose_job(loader, job))) {
+		loader->idle++;
+		pthread_cond_wait(&loader->work, &loader->lock);
+		loader->idle--;
+	}
+	pthread_mutex_unlock(&loader->lock);
+	return found;
+}
+
+static void run_load(struct loader *loader, struct load *load)
+{
+	uint64_t began = monotonic_us();
+	if (load->backing)
+		run_backing(load);
+	else if (load->stage == LOAD_READ)
+		run_writing(load);
+	else if (load->stage == LOAD_SAVED)
+		run_restoring(loader, load);
+	else
+		run_reading(loader, load);
+	load->took_us += monotonic_us() - began;
+}
+
+static bool wants_room(const struct load *load)
+{
+	return load->stage == LOAD_READ || load->stage == LOAD_SAVED || load->stage == LOAD_WRITTEN || load->stage == LOAD_STALE;
+}
+
+// Each wake-up costs two system calls and a turn of the event loop, as much as a tiny zone: while there is more to
+// read, many share one, and loader->look finds those that are left.
+static void hand_back(struct loader *loader, const struct job *job)
+{
+	pthread_mutex_lock(&loader->lock);
+	if (job->load)
+		STAILQ_INSERT_TAIL(&loader->finished, job->load, link);
+	else
+		STAILQ_INSERT_TAIL(&loader->tasks_done, job->task, link);
+	unsigned count = ++loader->finished_count;
+	bool last = STAILQ_EMPTY(&loader->to_read);
+	pthread_mutex_unlock(&loader->lock);
+	if (job->task || wants_room(job->load) || count == WAKE_LOADS || last)
+		wake_loop(loader);
+}
+
 static void *work(void *ctx)
 {
 	struct loader *loader = ctx;
-	struct load *load;
+	struct job job;
 	// Linux: of this thread alone. Whoever waits for an answer of the event loop goes before whoever waits for a zone.
 	setpriority(PRIO_PROCESS, 0, NICE);
-	while ((load = next_load(loader))) {
-		uint64_t began = monotonic_us();
-		if (load->backing)
-			run_backing(load);
-		else if (load->stage == LOAD_READ)
-			run_writing(load);
+	while (next_job(loader, &job)) {
+		if (job.load)
+			run_load(loader, job.load);
 		else
-			run_reading(loader, load);
-		load->took_us += monotonic_us() - began;
-		pthread_mutex_lock(&loader->lock);
-		bool first = STAILQ_EMPTY(&loader->finished);
-		STAILQ_INSERT_TAIL(&loader->finished, load, link);
-		pthread_mutex_unlock(&loader->lock);
-		if (first)
-			wake_loop(loader);
+			job.task->run(job.task, &loader->interrupted);
+		hand_back(loader, &job);
 	}
 	return NULL;
 }
 
-static struct load *next_finished(struct loader *loader)
+static void take_finished(struct loader *loader, struct tasks *tasks)
 {
 	pthread_mutex_lock(&loader->lock);
-	struct load *load = STAILQ_FIRST(&loader->finished);
-	if (load)
-		STAILQ_REMOVE_HEAD(&loader->finished, link);
+	STAILQ_CONCAT(&loader->taken, &loader->finished);
+	STAILQ_CONCAT(tasks, &loader->tasks_done);
+	loader->finished_count = 0;
 	pthread_mutex_unlock(&loader->lock);
-	return load;
+}
+
+static void pass_on(struct loader *loader)
+{
+	uint64_t began = monotonic_us();
+	struct tasks tasks = STAILQ_HEAD_INITIALIZER(tasks);
+	take_finished(loader, &tasks);
+	for (struct loader_task *task; (task = first_task(&tasks));) {
+		loader->on_the_way--;
+		task->done(task->ctx, task);
+	}
+	for (struct load *load; (load = first_load(&loader->taken));) {
+		loader->on_the_way--;
+		loader->progress(loader->ctx, load);
+		if (monotonic_us() - began >= PROGRESS_US && !STAILQ_EMPTY(&loader->taken)) {
+			wake_loop(loader);
+			return;
+		}
+	}
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *ctx)
@@ -211,15 +334,22 @@ static void on_wake(evutil_socket_t fd, short what, void *ctx)
 	// Read before the queue: a load that is finished behind this point wakes again.
 	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		return;
-	uint64_t began = monotonic_us();
-	struct load *load;
-	while ((load = next_finished(loader))) {
-		loader->progress(loader->ctx, load);
-		if (monotonic_us() - began >= PROGRESS_US) {
-			wake_loop(loader);
-			return;
-		}
-	}
+	pass_on(loader);
+}
+
+static void look_soon(struct loader *loader)
+{
+	struct timeval soon = { .tv_usec = LOOK_US };
+	if (loader->on_the_way && !event_pending(loader->look, EV_TIMEOUT, NULL))
+		event_add(loader->look, &soon);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	pass_on(ctx);
+	look_soon(ctx);
 }
 
 static unsigned usable_cpus(void)
@@ -252,13 +382,18 @@ struct loader *loader_new(struct event_base *base, unsigned threads, uint64_t ha
 	STAILQ_INIT(&loader->to_read);
 	STAILQ_INIT(&loader->to_write);
 	STAILQ_INIT(&loader->finished);
+	STAILQ_INIT(&loader->taken);
+	STAILQ_INIT(&loader->tasks);
+	STAILQ_INIT(&loader->patient_tasks);
+	STAILQ_INIT(&loader->tasks_done);
 	loader->hash_seed = hash_seed;
 	loader->progress = progress;
 	loader->ctx = ctx;
 	loader->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (loader->wake_fd >= 0)
 		loader->wake = event_new(base, loader->wake_fd, EV_READ | EV_PERSIST, on_wake, loader);
-	if (loader->wake && event_add(loader->wake, NULL) == 0)
+	loader->look = event_new(base, -1, 0, on_look, loader);
+	if (loader->wake && loader->look && event_add(loader->wake, NULL) == 0)
 		start_threads(loader, threads == 0 || threads > LOADER_THREADS_MAX ? usable_cpus() : threads);
 	if (loader->threads == 0) {
 		loader_free(loader);
@@ -288,6 +423,9 @@ void loader_free(struct loader *loader)
 	free_loads(&loader->to_read);
 	free_loads(&loader->to_write);
 	free_loads(&loader->finished);
+	free_loads(&loader->taken);
+	if (loader->look)
+		event_free(loader->look);
 	if (loader->wake)
 		event_free(loader->wake);
 	if (loader->wake_fd >= 0)
@@ -304,10 +442,24 @@ unsigned loader_threads(const struct loader *loader)
 
 static void put(struct loader *loader, struct loads *queue, struct load *load)
 {
+	loader->on_the_way++;
 	pthread_mutex_lock(&loader->lock);
 	STAILQ_INSERT_TAIL(queue, load, link);
+	bool somebody_waits = loader->idle > 0;
+	pthread_mutex_unlock(&loader->lock);
+	if (somebody_waits)
+		pthread_cond_signal(&loader->work);
+	look_soon(loader);
+}
+
+void loader_run(struct loader *loader, struct loader_task *task)
+{
+	loader->on_the_way++;
+	pthread_mutex_lock(&loader->lock);
+	STAILQ_INSERT_TAIL(task->patient ? &loader->patient_tasks : &loader->tasks, task, link);
 	pthread_cond_signal(&loader->work);
 	pthread_mutex_unlock(&loader->lock);
+	look_soon(loader);
 }
 
 void loader_read(struct loader *loader, struct load *load)

@@ -12,6 +12,7 @@ struct reclaimer {
 	struct side_door *door;
 	struct event *timer;
 	uint64_t epoch;	 // that retired space belongs to now
+	unsigned holds;
 	bool dirty;	 // something was retired in it
 	bool closing;	 // epoch - 1 waits for the workers
 	uint64_t attaches; // of the side door when the turns were taken down
@@ -69,7 +70,7 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	struct reclaimer *r = ctx;
-	if (r->closing && workers_moved_on(r)) {
+	if (r->closing && r->holds == 0 && workers_moved_on(r)) {
 		catalog_reclaim(r->catalog, r->epoch - 1);
 		r->closing = false;
 	}
@@ -108,4 +109,14 @@ void reclaimer_wanted(struct reclaimer *r)
 {
 	r->dirty = true;
 	look_again(r);
+}
+
+void reclaimer_hold(struct reclaimer *r)
+{
+	r->holds++;
+}
+
+void reclaimer_release(struct reclaimer *r)
+{
+	r->holds--;
 }

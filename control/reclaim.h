@@ -15,3 +15,6 @@ struct reclaimer;
 struct reclaimer *reclaimer_new(struct event_base *, struct catalog *, struct side_door *);
 void reclaimer_free(struct reclaimer *);
 void reclaimer_wanted(struct reclaimer *); // space was retired just now
+// Somebody else than the workers reads an image: nothing is given back until each hold has been released.
+void reclaimer_hold(struct reclaimer *);
+void reclaimer_release(struct reclaimer *);

@@ -105,8 +105,10 @@ static int print_mdoc(void)
 }
 
 // Where zone `index` of config_zones() was named.
-static const char *source_of(const struct config *config, unsigned index)
+static const char *source_of(const struct config *config, const struct zone_config *zone, unsigned index)
 {
+	if (zone->line == 0)
+		return config->zone_directory;
 	return index < config->zone_count ? config->path : config->zone_list;
 }
 
@@ -115,7 +117,7 @@ static void look_at_file(
 {
 	char name[NAME_TEXT_BYTES];
 	if (access(zone->file, R_OK) != 0)
-		report_at(report, SEVERITY_WARNING, source_of(config, index), zone->line, 0,
+		report_at(report, SEVERITY_WARNING, source_of(config, zone, index), zone->line, 0,
 			"zone '%s': %s: %s", name_to_text(name, zone->apex), zone->file, strerror(errno));
 }
 

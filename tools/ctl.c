@@ -245,10 +245,43 @@ static int print_reply(const struct options *options, const json_t *reply)
 	return print_refusal(reply);
 }
 
+// A server hands out a long list piece by piece; each names the words that ask for the next one.
+static json_t *ask_next(const struct options *options, const json_t *next, int *exit_code)
+{
+	char *words[64];
+	int count = 0;
+	for (size_t i = 0; i < json_array_size(next) && i < 64; i++) {
+		const char *word = json_string_value(json_array_get(next, i));
+		if (word)
+			words[count++] = (char *)word;
+	}
+	*exit_code = CTL_EXIT_REFUSED;
+	return count ? ask(options, words, count, exit_code) : NULL;
+}
+
+static json_t *ask_all(const struct options *options, char *const *words, int count, int *exit_code)
+{
+	json_t *reply = ask(options, words, count, exit_code), *rows = json_object_get(reply, "data"), *next;
+	while (reply && (next = json_incref(json_object_get(reply, "next")))) {
+		json_t *more = ask_next(options, next, exit_code);
+		json_object_del(reply, "next");
+		json_decref(next);
+		if (!more || !json_is_true(json_object_get(more, "ok"))) {
+			json_decref(reply);
+			return more;
+		}
+		json_array_extend(rows, json_object_get(more, "data"));
+		if (json_object_get(more, "next"))
+			json_object_set(reply, "next", json_object_get(more, "next"));
+		json_decref(more);
+	}
+	return reply;
+}
+
 static int run_words(const struct options *options, char *const *words, int count)
 {
 	int exit_code;
-	json_t *reply = ask(options, words, count, &exit_code);
+	json_t *reply = ask_all(options, words, count, &exit_code);
 	if (!reply)
 		return exit_code;
 	exit_code = print_reply(options, reply);

@@ -38,7 +38,7 @@ struct port_config {
 struct zone_config {
 	uint8_t *apex; // wire, folded
 	char *file;    // absolute
-	unsigned line; // where the configuration or the zone list names it
+	unsigned line; // where the configuration or the zone list names it; 0: a file of the zone directory
 };
 
 struct config {
@@ -62,6 +62,10 @@ struct config {
 	struct zone_config *zones;
 	unsigned zone_count;
 	char *zone_list; // file of "origin<TAB>path" lines, or NULL
+	char *zone_directory; // whose files are zones when they fit the pattern, or NULL
+	char *zone_pattern;   // of file names; * stands for the origin
+	char *state_dir;      // of what outlives a boot: zones added while running
+	char *image_directory; // of saved images, or NULL
 
 	struct ip_endpoint *forwarders; // empty: no forwarding
 	unsigned forwarder_count;
@@ -127,8 +131,8 @@ void config_differences(const struct config *running, const struct config *fresh
 // that the others are served: ST_OK. ST_NOT_FOUND, ST_SYSTEM: unreadable, also reported. The result belongs to the caller
 // (zone_configs_free), also when it is empty.
 CHECKED enum status zone_list_read(const char *path, struct zone_config **zones, unsigned *count, struct report *);
-// The zones of the configuration and of its zone list together. A zone named in both is reported and
-// taken from the configuration. Statuses and ownership as above; when the list is unreadable, the zones
-// of the configuration alone.
+// The zones of the configuration, of its zone list and of its zone directory together. A zone named twice is reported and
+// taken from the first of these; the same file a second time is nothing to report. Statuses and ownership as above;
+// when one of them is unreadable, the zones of the others.
 CHECKED enum status config_zones(const struct config *, struct zone_config **zones, unsigned *count, struct report *);
 void zone_configs_free(struct zone_config *zones, unsigned count);

@@ -4,6 +4,7 @@
 //
 //   -> {"v":1, "command":"zone reload", "args":["example.com"]}
 //   <- {"v":1, "ok":true, "data":..., "show":["member", ...]}  any JSON; the shape is the command's own
+//   <- {"v":1, "ok":true, "data":[...], "next":["word", ...]}  not all of it: these words ask for the rest
 //   <- {"v":1, "ok":false, "error":"what went wrong", "details":["file:line:column: error: ...", ...]}
 //   <- {"v":1, "ok":false, "error":"...", "usage":["zone status NAME", ...]}  the words were wrong
 //

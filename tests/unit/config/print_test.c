@@ -163,7 +163,7 @@ static void only_what_a_reload_cannot_change_needs_a_restart(void **state)
 		{ "", "ports " },
 		{ "ports: [{device: a, addresses: 198.18.0.53/24}]\nname: x\ndataplane: {lcores: [2], "
 		  "idle-sleep: 0}\n",
-			"name runtime-dir control-socket dataplane.lcores dataplane.idle-sleep " },
+			"name runtime-dir state-dir control-socket dataplane.lcores dataplane.idle-sleep " },
 		{ "ports: [{device: a, addresses: 198.18.0.53/24}]\nlog: {target: syslog}\nforward: {via: "
 		  "management}\n",
 			"log.target " },

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -178,6 +179,83 @@ static void the_zones_of_the_configuration_come_first_and_win(void **state)
 	config_free(config);
 }
 
+static void touch(const char *name, bool is_there)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/zones/%s", folder, name);
+	FILE *file = is_there ? fopen(path, "w") : NULL;
+	assert_true(is_there ? file && fclose(file) == 0 : unlink(path) == 0);
+}
+
+static void remember_text(void *ctx, enum severity severity, const char *file, unsigned line, unsigned column,
+	const char *text)
+{
+	(void)line;
+	(void)column;
+	if (severity == SEVERITY_ERROR)
+		snprintf(ctx, 1024, "%s: %s", file, text);
+}
+
+static void a_directory_gives_the_zones_whose_file_names_fit_its_pattern(void **state)
+{
+	(void)state;
+	static const char *const names[] = { "example.com.zone", "Example.NET.zone", "notes.txt", ".hidden.zone", ".zone",
+		"listed.example.zone", "arpa\\047in-addr.zone" };
+	char path[128], said[1024] = "";
+	struct report report = { .emit = remember_text, .ctx = said };
+	snprintf(path, sizeof(path), "%s/zones", folder);
+	assert_int_equal(mkdir(path, 0755), 0);
+	for (unsigned i = 0; i < 7; i++)
+		touch(names[i], true);
+	snprintf(path, sizeof(path), "%s/zones/sub.zone", folder);
+	assert_int_equal(mkdir(path, 0755), 0);
+	snprintf(path, sizeof(path), "%s/pollux.conf", folder);
+	static const char text[] = "zone-directory: {path: zones}\nzones: [{name: listed.example, file: zones/listed.example.zone}]\n";
+	struct config *config;
+	struct zone_config *zones;
+	unsigned count;
+	assert_int_equal(config_read_text(&config, text, strlen(text), path, &report), ST_OK);
+	assert_int_equal(config_zones(config, &zones, &count, &report), ST_OK);
+	assert_string_equal(said, "");
+	assert_int_equal(count, 4);
+	for (unsigned i = 0; i < count; i++)
+		assert_true(strncmp(zones[i].file, folder, strlen(folder)) == 0);
+	zone_configs_free(zones, count);
+	touch("bad..name.zone", true);
+	assert_int_equal(config_zones(config, &zones, &count, &report), ST_OK);
+	assert_non_null(strstr(said, "'bad..name', which is not a domain name"));
+	assert_int_equal(count, 4);
+	zone_configs_free(zones, count);
+	touch("bad..name.zone", false);
+	touch("EXAMPLE.com.zone", true);
+	assert_int_equal(config_zones(config, &zones, &count, &report), ST_OK);
+	assert_non_null(strstr(said, "a second time: the files are "));
+	assert_int_equal(count, 4);
+	zone_configs_free(zones, count);
+	touch("EXAMPLE.com.zone", false);
+	config_free(config);
+	for (unsigned i = 0; i < 7; i++)
+		touch(names[i], false);
+	snprintf(path, sizeof(path), "%s/zones/sub.zone", folder);
+	assert_int_equal(rmdir(path), 0);
+	snprintf(path, sizeof(path), "%s/zones", folder);
+	assert_int_equal(rmdir(path), 0);
+}
+
+static void a_pattern_has_one_star(void **state)
+{
+	(void)state;
+	static const char *const texts[] = { "zone-directory: {path: z, pattern: zone}", "zone-directory: {path: z, pattern: \"*.*\"}",
+		"zone-directory: {path: z, pattern: \"a/*\"}" };
+	for (unsigned i = 0; i < 3; i++) {
+		char said[1024] = "";
+		struct report report = { .emit = remember_text, .ctx = said };
+		struct config *config;
+		assert_int_equal(config_read_text(&config, texts[i], strlen(texts[i]), "c", &report), ST_INVALID);
+		assert_non_null(strstr(said, "exactly one *"));
+	}
+}
+
 static void a_hundred_thousand_lines_are_read_in_less_than_a_second(void **state)
 {
 	(void)state;
@@ -207,6 +285,8 @@ int main(void)
 		cmocka_unit_test(a_list_that_is_not_there_is_not_found),
 		cmocka_unit_test(a_thousand_bad_lines_cost_neither_the_good_ones_nor_a_flood_of_messages),
 		cmocka_unit_test(the_zones_of_the_configuration_come_first_and_win),
+		cmocka_unit_test(a_directory_gives_the_zones_whose_file_names_fit_its_pattern),
+		cmocka_unit_test(a_pattern_has_one_star),
 		cmocka_unit_test(a_hundred_thousand_lines_are_read_in_less_than_a_second),
 	};
 	return cmocka_run_group_tests_name("zonelist", tests, make_folder, remove_folder) ? 1 : 0;

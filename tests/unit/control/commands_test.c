@@ -44,8 +44,8 @@ static void write_config(const struct world *w, const char *more)
 {
 	char text[1024];
 	snprintf(text, sizeof(text),
-		"name: t%d\nruntime-dir: %s\nshared-memory: %s\nzones:\n- name: one.example\n  file: one.zone\n%s",
-		(int)getpid(), w->directory, w->directory, more);
+		"name: t%d\nruntime-dir: %s\nstate-dir: %s\nshared-memory: %s\nzones:\n- name: one.example\n  file: one.zone\n%s",
+		(int)getpid(), w->directory, w->directory, w->directory, more);
 	write_text(w->config_path, text);
 }
 
@@ -212,7 +212,7 @@ static void help_tells_every_command(void **state)
 	}
 	json_decref(reply);
 	reply = ask(w, "help zone");
-	assert_int_equal(json_array_size(data_of(reply)), 3);
+	assert_int_equal(json_array_size(data_of(reply)), 5);
 	json_decref(reply);
 }
 
@@ -287,6 +287,39 @@ static void a_reload_answers_when_it_is_done_and_names_the_line(void **state)
 	json_decref(reply);
 }
 
+static void a_zone_is_added_shown_and_removed(void **state)
+{
+	struct world *w = *state;
+	char command[512];
+	await_zones(w);
+	snprintf(command, sizeof(command), "zone add more.example %s", w->zone_path);
+	json_t *reply = ask(w, command);
+	assert_true(is_ok(reply));
+	assert_true(json_is_true(json_object_get(data_of(reply), "added")));
+	json_decref(reply);
+	reply = ask(w, command);
+	assert_non_null(strstr(error_of(reply), "there is a zone more.example"));
+	json_decref(reply);
+	reply = ask(w, "zone list m*.example");
+	assert_int_equal(json_array_size(data_of(reply)), 1);
+	json_decref(reply);
+	reply = ask(w, "zone list after more.example");
+	assert_int_equal(json_array_size(data_of(reply)), 1); // one.example
+	json_decref(reply);
+	reply = ask(w, "zone add relative.example one.zone");
+	assert_non_null(strstr(error_of(reply), "the whole path"));
+	json_decref(reply);
+	reply = ask(w, "zone remove one.example");
+	assert_non_null(strstr(error_of(reply), "take it out there"));
+	json_decref(reply);
+	reply = ask(w, "zone remove more.example");
+	assert_true(is_ok(reply));
+	json_decref(reply);
+	reply = ask(w, "zone status more.example");
+	assert_false(is_ok(reply));
+	json_decref(reply);
+}
+
 static void a_config_reload_takes_over_zones_and_names_what_needs_a_restart(void **state)
 {
 	struct world *w = *state;
@@ -304,7 +337,7 @@ static void a_config_reload_takes_over_zones_and_names_what_needs_a_restart(void
 	write_config(w, "answers:\n  udp-size: 99\n");
 	reply = ask(w, "config reload");
 	assert_non_null(strstr(json_string_value(json_array_get(json_object_get(reply, "details"), 0)),
-		"pollux.conf:8:13: error: "));
+		"pollux.conf:9:13: error: "));
 	json_decref(reply);
 	assert_int_equal(catalog_policy(w->control.catalog).udp_size, 1400);
 	assert_int_equal(publisher_counts(w->control.publisher).zones, 2);
@@ -361,10 +394,10 @@ static void wrong_words_are_told_with_the_usage(void **state)
 		{ "zone status", "zone status NAME" },
 		{ "zone status a b", "zone status NAME" },
 		{ "status now", "status" },
-		{ "zone", "zone list [failed|loaded|loading]" },
+		{ "zone", "zone list [failed|loaded|loading] [PATTERN] [after NAME]" },
 		{ "", "help" },
 		{ "   ", "help" },
-		{ "zone list sideways", "zone list [failed|loaded|loading]" },
+		{ "zone list failed loaded one..two", "zone list [failed|loaded|loading] [PATTERN] [after NAME]" },
 		{ "zone status ..", "zone status NAME" },
 	};
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -602,6 +635,7 @@ int main(void)
 		SENTENCE(status_counts_zones),
 		SENTENCE(stats_add_up_over_workers_and_classes),
 		SENTENCE(a_reload_answers_when_it_is_done_and_names_the_line),
+		SENTENCE(a_zone_is_added_shown_and_removed),
 		SENTENCE(a_config_reload_takes_over_zones_and_names_what_needs_a_restart),
 		SENTENCE(a_config_check_changes_nothing),
 		SENTENCE(the_log_level_is_shown_and_set),
