@@ -81,8 +81,11 @@ static void finish(struct draft *d)
 	store_be16(wire + 6, d->count[ANSWER]);
 	store_be16(wire + 8, d->count[AUTHORITY]);
 	store_be16(wire + 10, (uint16_t)(d->count[ADDITIONAL] + q->edns));
-	if (q->edns)
-		d->at = edns_write(&d->opt, wire, d->at, d->limit + d->opt.bytes, d->policy, q, d->reply->parties, d->zone, rcode);
+	if (q->edns) {
+		edns_write_plain(wire + d->at, d->policy, q, rcode);
+		d->at = d->opt.options ? edns_write_options(&d->opt, wire, d->at, d->limit + d->opt.bytes, d->reply->parties, d->zone) :
+			d->at + OPT_BYTES;
+	}
 	d->reply->bytes = d->at;
 	d->reply->rcode = d->rcode;
 	d->reply->truncated = d->flags & FLAG_TC;
@@ -112,7 +115,6 @@ static inline void plan_opt(struct draft *d, const struct query *query, const st
 	d->zone = zone;
 	d->opt.bytes = query->edns ? OPT_BYTES : 0;
 	d->opt.options = 0;
-	d->opt.ede = EDE_NONE;
 	if (query->options)
 		edns_plan(&d->opt, query, reply->parties, zone, EDE_NONE);
 }

@@ -20,7 +20,6 @@ enum {
 };
 
 #define HEAD_BYTES 4	    // code and length of an option
-#define FLAG_DO 0x8000	    // RFC 3225 3
 #define ZONEVERSION_BYTES 6 // labels, type, serial
 #define TYPE_SOA_SERIAL 0   // RFC 9660 4
 #define PADDING_BLOCK 468   // RFC 8467 4.1: replies grow to a multiple of it
@@ -98,12 +97,11 @@ void edns_plan(struct opt *opt, const struct query *q, const struct parties *par
 {
 	opt->bytes = q->edns ? OPT_BYTES : 0;
 	opt->options = 0;
-	opt->ede = EDE_NONE;
 	if (!q->edns)
 		return;
 	if (ede != EDE_NONE) {
+		plan_option(opt, OPTION_EDE, 2);
 		opt->ede = (uint16_t)ede;
-		opt->bytes += HEAD_BYTES + 2;
 	}
 	if (!parties || !q->options)
 		return;
@@ -169,8 +167,8 @@ static uint8_t *put_padding(uint8_t *to, const uint8_t *wire, uint32_t limit)
 	return to + bytes;
 }
 
-uint32_t edns_write(const struct opt *opt, uint8_t *wire, uint32_t at, uint32_t limit, const struct policy *policy,
-	const struct query *q, const struct parties *parties, const struct image *zone, unsigned rcode)
+uint32_t edns_write_options(const struct opt *opt, uint8_t *wire, uint32_t at, uint32_t limit,
+	const struct parties *parties, const struct image *zone)
 {
 	uint8_t *record = wire + at, *to = record + OPT_BYTES;
 	if (opt->options & OPTION_NSID)
@@ -181,17 +179,10 @@ uint32_t edns_write(const struct opt *opt, uint8_t *wire, uint32_t at, uint32_t 
 		to = put_number(to, CODE_KEEPALIVE, parties->idle_100ms);
 	if (opt->options & OPTION_ZONEVERSION)
 		to = put_zone_version(to, zone);
-	if (opt->ede != EDE_NONE)
+	if (opt->options & OPTION_EDE)
 		to = put_number(to, CODE_EDE, opt->ede);
 	if (opt->options & OPTION_PADDING)
 		to = put_padding(to, wire, limit);
-	// RFC 6891 6.1.2, 6.1.3: root owner, our size, upper rcode bits, version 0, DO as asked.
-	record[0] = 0;
-	store_be16(record + 1, TYPE_OPT);
-	store_be16(record + 3, policy->udp_size);
-	record[5] = (uint8_t)(rcode >> 4);
-	record[6] = 0;
-	store_be16(record + 7, q->dnssec_ok ? FLAG_DO : 0);
 	store_be16(record + 9, (uint16_t)(to - record - OPT_BYTES));
 	return (uint32_t)(to - wire);
 }
@@ -210,7 +201,8 @@ uint32_t answer_put_opt(uint8_t *wire, uint32_t bytes, uint32_t limit, const str
 	if (!q->edns)
 		return bytes;
 	edns_plan(&opt, q, parties, NULL, EDE_NONE);
-	return edns_write(&opt, wire, bytes, limit, policy, q, parties, NULL, rcode);
+	edns_write_plain(wire + bytes, policy, q, rcode);
+	return edns_write_options(&opt, wire, bytes, limit, parties, NULL);
 }
 
 // --- cookies that are asked for ---

@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 #include <pollux/answer.h>
+#include <pollux/bytes.h>
 #include <pollux/query.h>
+#include <pollux/rrtype.h>
 
 // Reads the options of an OPT at `at` of the query's message, and keeps what we know; OPTION_MALFORMED when one of
 // these cannot be as it is. False: this is no list of options.
@@ -15,8 +17,8 @@ bool edns_read_options(struct query *, const uint8_t *at, uint16_t bytes);
 // The OPT of one reply, decided before its sections are written, so that its room stays free.
 struct opt {
 	uint32_t bytes;	 // of the record, without padding; 0: none
-	uint8_t options; // enum query_option bits: what will be written
-	uint16_t ede;	 // enum extended_error
+	uint8_t options; // enum query_option bits: what will be written; 0: the record is a plain one
+	uint16_t ede;	 // enum extended_error, with OPTION_EDE
 	uint8_t cookie[COOKIE_CLIENT_BYTES + COOKIE_SERVER_BYTES];
 };
 
@@ -24,9 +26,22 @@ struct opt {
 // need no more than .bytes = OPT_BYTES.
 void edns_plan(struct opt *, const struct query *, const struct parties *, const struct image *zone,
 	enum extended_error);
-// Writes the record at wire + at and returns where it ends. `limit` is for padding.
-uint32_t edns_write(const struct opt *, uint8_t *wire, uint32_t at, uint32_t limit, const struct policy *,
-	const struct query *, const struct parties *, const struct image *zone, unsigned rcode);
+// The record without options, of OPT_BYTES. RFC 6891 6.1.2, 6.1.3: root owner, our size, upper rcode bits, version 0,
+// DO as asked (RFC 3225 3).
+static inline void edns_write_plain(uint8_t *record, const struct policy *policy, const struct query *q, unsigned rcode)
+{
+	record[0] = 0;
+	store_be16(record + 1, TYPE_OPT);
+	store_be16(record + 3, policy->udp_size);
+	record[5] = (uint8_t)(rcode >> 4);
+	record[6] = 0;
+	store_be16(record + 7, q->dnssec_ok ? 0x8000 : 0);
+	store_be16(record + 9, 0);
+}
+
+// The options planned go behind the record at wire + at; returns where they end. `limit` is for padding.
+uint32_t edns_write_options(const struct opt *, uint8_t *wire, uint32_t at, uint32_t limit, const struct parties *,
+	const struct image *zone);
 
 // True when the query has to come again with the cookie it gets now (RFC 7873 5.2.3).
 bool edns_wants_better_cookie(const struct query *, const struct parties *);

@@ -47,6 +47,7 @@ enum query_option {
 	// A KEEPALIVE with a time in it: an error over TCP, nothing over UDP (RFC 7828 3.2.1).
 	OPTION_KEEPALIVE_ODD = 1 << 5,
 	OPTION_MALFORMED = 1 << 6, // only while parsing
+	OPTION_EDE = 1 << 7,	   // RFC 8914, in replies only
 };
 
 struct query {
