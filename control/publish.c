@@ -398,6 +398,9 @@ static void report_no_room(const struct publisher *p, struct load *load, enum st
 		report_at(report, SEVERITY_ERROR, load->file, 0, 0,
 			"shared memory is full: the zone needs %llu MiB more in %s; make that file system larger, or set shared-memory to one with room",
 			(unsigned long long)(load->image_bytes >> 20) + 1, p->where);
+	else if (status == ST_FULL)
+		report_at(report, SEVERITY_ERROR, load->file, 0, 0, "the zone needs %llu MiB; an image has %llu MiB at most",
+			(unsigned long long)(load->image_bytes >> 20) + 1, (unsigned long long)(IMAGE_MAX_BYTES >> 20));
 	else
 		report_at(report, SEVERITY_ERROR, load->file, 0, 0, "no room in %s: %s", p->where, status_text(status));
 }

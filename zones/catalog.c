@@ -265,7 +265,8 @@ static enum status grow(struct catalog *catalog, uint64_t bytes)
 uint64_t catalog_growth(const struct catalog *catalog, uint64_t bytes)
 {
 	bytes = round_up(bytes, UNIT);
-	return catalog->fd < 0 || space_has(catalog->space, bytes) ? 0 : growth_target(catalog, bytes);
+	bool needless = catalog->fd < 0 || bytes > IMAGE_MAX_BYTES || space_has(catalog->space, bytes);
+	return needless ? 0 : growth_target(catalog, bytes);
 }
 
 enum status catalog_back(struct catalog *catalog, uint64_t file_bytes)
@@ -290,6 +291,8 @@ static enum status take_space(struct catalog *catalog, uint64_t bytes, uint64_t 
 
 enum status catalog_reserve(struct catalog *catalog, uint64_t bytes, void **room)
 {
+	if (bytes > IMAGE_MAX_BYTES)
+		return ST_FULL;
 	struct reserved *reserved = calloc(1, sizeof(*reserved));
 	if (!reserved)
 		return ST_NO_MEMORY;

@@ -112,7 +112,8 @@ void catalog_prefetch(const struct catalog *, const struct folded_name *);
 void catalog_each(const struct catalog *, void (*visit)(void *ctx, const struct image *), void *ctx);
 
 // Writer only from here on.
-// Room for an image of `bytes`, aligned to 64; it may hold anything. ST_NO_SPACE: the file system is full.
+// Room for an image of `bytes`, aligned to 64; it may hold anything. ST_NO_SPACE: the file system is full. ST_FULL: no
+// image is as large as that.
 CHECKED enum status catalog_reserve(struct catalog *, uint64_t bytes, void **room);
 // Growing the file by much takes the kernel a while, and catalog_reserve() would wait for it. How long the file must
 // be for a reservation of `bytes` not to wait; 0: it need not grow.

@@ -16,6 +16,7 @@
 #include <pollux/status.h>
 
 #define IMAGE_MAGIC 0x5a584c50u // "PLXZ"
+#define IMAGE_MAX_BYTES (UINT64_C(1) << 35) // as far as a *_ref reaches
 #define IMAGE_FORMAT 3u
 
 struct image {

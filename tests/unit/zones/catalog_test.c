@@ -347,6 +347,18 @@ static void a_directory_without_a_free_slot_is_made_anew(void **state)
 	catalog_close(catalog);
 }
 
+static void no_image_is_larger_than_its_references_reach(void **state)
+{
+	(void)state;
+	struct catalog *catalog;
+	void *room;
+	assert_int_equal(catalog_open_writer(&catalog, path), ST_OK);
+	assert_int_equal(catalog_reserve(catalog, IMAGE_MAX_BYTES + 64, &room), ST_FULL);
+	assert_int_equal(catalog_growth(catalog, IMAGE_MAX_BYTES + 64), 0);
+	assert_true(catalog_growth(catalog, IMAGE_MAX_BYTES) > IMAGE_MAX_BYTES);
+	catalog_close(catalog);
+}
+
 // Every octet of an image, one at a time, with every bit turned: the check must end, and never read outside.
 // What it lets pass must be safe to search.
 static void no_damaged_octet_makes_the_check_run_away(void **state)
@@ -385,6 +397,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_foreign_file_is_refused_by_readers_and_replaced_by_the_writer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_header_that_leads_outside_is_refused_by_readers_and_replaced_by_the_writer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_directory_without_a_free_slot_is_made_anew, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(no_image_is_larger_than_its_references_reach, set_up, tear_down),
 		cmocka_unit_test(no_damaged_octet_makes_the_check_run_away),
 	};
 	return cmocka_run_group_tests_name("catalog", tests, NULL, NULL) ? 1 : 0;
