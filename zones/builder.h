@@ -36,6 +36,7 @@ struct draft_name {
 	bool occluded;	   // below a cut or a DNAME
 	bool has_child;
 	bool hashed;	   // holds nothing but NSEC3: not a name that can be asked for
+	bool has_address;  // A or AAAA
 	bool is_glue;	   // some NS RRset needs its addresses
 };
 

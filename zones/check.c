@@ -157,6 +157,7 @@ static void check_soa(struct zone_builder *b)
 static void classify(struct draft_name *name, bool is_apex)
 {
 	bool is_wildcard = name->name[0] == 1 && name->name[1] == '*';
+	name->has_address = draft_first(name, TYPE_A) || draft_first(name, TYPE_AAAA);
 	if (draft_first(name, TYPE_CNAME))
 		name->flags |= NODE_CNAME;
 	if (draft_first(name, TYPE_DNAME))
@@ -190,11 +191,6 @@ static void occlude(struct zone_builder *b, struct draft_name *name)
 	}
 }
 
-static bool has_address(const struct draft_name *name)
-{
-	return draft_first(name, TYPE_A) || draft_first(name, TYPE_AAAA);
-}
-
 // Finds the addresses that referrals need; says which in-zone name servers have none.
 static void find_glue(struct zone_builder *b, const struct draft_name *name)
 {
@@ -212,9 +208,9 @@ static void find_glue(struct zone_builder *b, const struct draft_name *name)
 		}
 		struct draft_name *target = &b->names[index];
 		if (target->occluded || (target->flags & NODE_CUT)) {
-			target->is_glue = has_address(target);
+			target->is_glue = target->has_address;
 		}
-		if (!has_address(target))
+		if (!target->has_address)
 			tell(b, SEVERITY_WARNING, r, name, target->flags & NODE_CNAME ?
 				"the name server is an alias (RFC 2181 10.3)" : "the name server has no address in this zone");
 	}

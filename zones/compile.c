@@ -175,8 +175,7 @@ static void put_additionals(struct press *p, struct rrset *rrset, const struct d
 			continue;
 		const struct draft_name *target = &p->b->names[index];
 		bool hidden = target->occluded || (target->flags & NODE_CUT);
-		if (hidden ? !target->is_glue || rrset->type != TYPE_NS :
-			!draft_first(target, TYPE_A) && !draft_first(target, TYPE_AAAA))
+		if (hidden ? !target->is_glue || rrset->type != TYPE_NS : !target->has_address)
 			continue;
 		list[rrset->additional_count++] = (struct additional){
 			.node_ref = index,
