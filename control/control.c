@@ -16,6 +16,7 @@
 #include "ctl_server.h"
 #include "identity.h"
 #include "misses.h"
+#include "reclaim.h"
 #include "saved.h"
 
 uint64_t control_now_ms(void)
@@ -108,9 +109,11 @@ static enum status open_catalog(struct control *control)
 			path);
 	else if (status != ST_OK)
 		log_error("%s: %s", path, status == ST_SYSTEM ? strerror(errno) : status_text(status));
-	if (status == ST_OK)
-		catalog_set_policy(control->catalog, config_policy(config));
-	return status == ST_OK ? open_identity(control) : status;
+	if (status != ST_OK)
+		return status;
+	reclaim_await_readers(control->catalog, control->directory);
+	catalog_set_policy(control->catalog, config_policy(config));
+	return open_identity(control);
 }
 
 // Without the TAP there is no TCP, but zones are published and UDP is answered: it goes on, and says so.

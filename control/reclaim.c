@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "reclaim.h"
 
 #define LOOK_US 20000	   // while an epoch is closing
+#define AWAIT_MS 100	   // for the workers when a catalog is taken over
 #define GRACE_TURNS 2	   // one that may have begun before the swap, one whole one behind it
 
 struct reclaimer {
@@ -80,6 +84,52 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 		look_again(r);
 }
 
+// The turn that each worker has to reach; false: the region cannot be read.
+static bool note_grace(const struct shm *region, uint64_t turns[WORKERS_MAX])
+{
+	const struct stats *stats = region->base;
+	if (stats->workers > WORKERS_MAX || stats_bytes(stats->workers) > region->bytes)
+		return false;
+	for (unsigned i = 0; i < stats->workers; i++)
+		turns[i] = atomic_load(&stats->worker[i].turns) + GRACE_TURNS;
+	return true;
+}
+
+static bool all_reached(const struct stats *stats, const uint64_t turns[WORKERS_MAX])
+{
+	for (unsigned i = 0; i < stats->workers; i++) {
+		if (atomic_load(&stats->worker[i].turns) < turns[i])
+			return false;
+	}
+	return true;
+}
+
+static bool readers_moved_on(const char *directory)
+{
+	char path[PATH_MAX + 8];
+	struct shm region;
+	uint64_t turns[WORKERS_MAX];
+	snprintf(path, sizeof(path), "%s/stats", directory);
+	enum status status = shm_join(&region, path, STATS_MAGIC, STATS_FORMAT, SHM_READ);
+	if (status != ST_OK)
+		return status == ST_NOT_FOUND;
+	bool known = region.bytes >= sizeof(struct stats) && note_grace(&region, turns), moved = false;
+	for (unsigned waited = 0; !moved && waited < AWAIT_MS; waited++) {
+		const struct timespec one_ms = { .tv_nsec = 1000000 };
+		moved = !shm_owner_lives(&region) || (known && all_reached(region.base, turns));
+		if (!moved)
+			nanosleep(&one_ms, NULL);
+	}
+	shm_close(&region);
+	return moved;
+}
+
+void reclaim_await_readers(struct catalog *catalog, const char *directory)
+{
+	if (!readers_moved_on(directory))
+		catalog_doubt_free(catalog);
+}
+
 struct reclaimer *reclaimer_new(struct event_base *base, struct catalog *catalog, struct side_door *door)
 {
 	struct reclaimer *r = calloc(1, sizeof(*r));
@@ -94,6 +144,8 @@ struct reclaimer *reclaimer_new(struct event_base *base, struct catalog *catalog
 		return NULL;
 	}
 	catalog_set_epoch(catalog, r->epoch);
+	if (catalog_usage(catalog).retired_bytes)
+		reclaimer_wanted(r);
 	return r;
 }
 

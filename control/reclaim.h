@@ -11,6 +11,11 @@
 
 struct reclaimer;
 
+// Before anything is written to a catalog that was taken over: a former process may have died between giving space up
+// and a worker's next turn. Waits for that turn, a tenth of a second at most; for a dataplane that stands still, all
+// free space counts as retired.
+void reclaim_await_readers(struct catalog *, const char *directory);
+
 // NULL: no memory. Catalog and side door outlive it.
 struct reclaimer *reclaimer_new(struct event_base *, struct catalog *, struct side_door *);
 void reclaimer_free(struct reclaimer *);

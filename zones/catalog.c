@@ -472,6 +472,11 @@ enum status catalog_withdraw(struct catalog *catalog, const uint8_t *apex)
 	return ST_OK;
 }
 
+void catalog_doubt_free(struct catalog *catalog)
+{
+	space_retire_free(catalog->space);
+}
+
 void catalog_set_epoch(struct catalog *catalog, uint64_t epoch)
 {
 	space_set_epoch(catalog->space, epoch);

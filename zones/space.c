@@ -184,6 +184,17 @@ void space_retire(struct space *space, uint64_t at, uint64_t bytes)
 	STAILQ_INSERT_TAIL(&space->retired, retired, link);
 }
 
+void space_retire_free(struct space *space)
+{
+	struct piece *piece;
+	while ((piece = RB_MIN(offsets, &space->offsets))) {
+		space->used_bytes += piece->bytes;
+		space_retire(space, piece->at, piece->bytes);
+		unlink_piece(space, piece);
+		free(piece);
+	}
+}
+
 void space_set_epoch(struct space *space, uint64_t epoch)
 {
 	space->epoch = epoch;

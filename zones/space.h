@@ -25,6 +25,8 @@ CHECKED bool space_claim(struct space *, uint64_t at, uint64_t bytes);
 void space_give_back(struct space *, uint64_t at, uint64_t bytes);
 // Free when its epoch, the one set last, is reclaimed.
 void space_retire(struct space *, uint64_t at, uint64_t bytes);
+// All that is free now counts as retired.
+void space_retire_free(struct space *);
 void space_set_epoch(struct space *, uint64_t epoch);
 void space_reclaim(struct space *, uint64_t epoch); // everything retired in this epoch or before
 

@@ -127,6 +127,8 @@ CHECKED enum status catalog_expect(struct catalog *, uint64_t zones);
 CHECKED enum status catalog_publish(struct catalog *, void *room);
 // ST_NOT_FOUND: no such zone.
 CHECKED enum status catalog_withdraw(struct catalog *, const uint8_t *apex);
+// Behind catalog_open_writer(): somebody may still read what a former writer gave up. All that is free now is retired.
+void catalog_doubt_free(struct catalog *);
 // Space retired from now on belongs to this epoch; epochs only grow.
 void catalog_set_epoch(struct catalog *, uint64_t epoch);
 // Every reader has passed a quiescent point since `epoch` was followed by another: free its space.

@@ -20,6 +20,7 @@
 
 #include "fake_dataplane.h"
 #include "publish.h"
+#include "reclaim.h"
 
 #include "saved.h"
 
@@ -49,6 +50,7 @@ static void open_catalog(struct world *w)
 	struct report report = { 0 };
 	snprintf(path, sizeof(path), "%s/zones", w->directory);
 	assert_int_equal(catalog_open_writer_seeded(&w->catalog, path, saved_seed(w->images)), ST_OK);
+	reclaim_await_readers(w->catalog, w->directory);
 	w->door = side_door_new(w->base, NULL, w->directory);
 	assert_int_equal(publisher_new(&w->publisher, w->base, w->catalog, w->door, w->directory, 2), ST_OK);
 	publisher_keep_added(w->publisher, w->added, &report);
@@ -410,6 +412,40 @@ static void space_is_given_back_only_when_the_workers_have_moved_on(void **state
 	AWAIT(w->base, catalog_usage(w->catalog).retired_bytes == 0);
 }
 
+// The worker may be in the middle of an answer from the image that the dead process had just replaced.
+static void a_worker_that_stands_still_keeps_what_a_dead_process_gave_up(void **state)
+{
+	struct world *w = *state;
+	struct fake_dataplane plane;
+	plane_start(&plane, w->directory, 1);
+	AWAIT(w->base, side_door_is_attached(w->door));
+	name_zone(w, 0, "one.example");
+	write_zone(w->file[0], 1);
+	configure(w);
+	size_t held_at = (size_t)((const uint8_t *)view(w, "one.example").image - (const uint8_t *)catalog_header(w->catalog));
+	write_zone(w->file[0], 2);
+	reload(w, "one.example");
+	restart(w);
+	AWAIT(w->base, side_door_is_attached(w->door));
+	configure(w);
+	for (unsigned serial = 3; serial < 8; serial++) {
+		write_zone(w->file[0], serial);
+		reload(w, "one.example");
+	}
+	const struct image *held = (const struct image *)((const uint8_t *)catalog_header(w->catalog) + held_at);
+	assert_int_equal(held->magic, IMAGE_MAGIC);
+	assert_int_equal(held->serial, 1);
+	for (uint64_t deadline = now_ms() + PATIENCE_MS;
+		catalog_usage(w->catalog).retired_bytes > 0 && now_ms() < deadline;) {
+		atomic_fetch_add(&plane.stats->worker[0].turns, 1);
+		event_base_loop(w->base, EVLOOP_ONCE);
+	}
+	assert_int_equal(catalog_usage(w->catalog).retired_bytes, 0);
+	plane_stop(&plane);
+	restart(w);
+	assert_int_equal(catalog_usage(w->catalog).retired_bytes, 0); // nobody lives, nothing is in doubt
+}
+
 static void full_shared_memory_fails_the_zone_and_names_the_directory(void **state)
 {
 	struct world *w = *state;
@@ -759,6 +795,7 @@ int main(void)
 		SENTENCE(everybody_who_asks_for_a_reload_is_told_once),
 		SENTENCE(a_reload_asked_for_during_another_reads_the_file_after_that),
 		SENTENCE(space_is_given_back_only_when_the_workers_have_moved_on),
+		SENTENCE(a_worker_that_stands_still_keeps_what_a_dead_process_gave_up),
 		SENTENCE(full_shared_memory_fails_the_zone_and_names_the_directory),
 		SENTENCE(ending_in_the_middle_of_a_large_file_tells_who_waits_and_does_not_wait_itself),
 		SENTENCE(an_added_zone_is_served_also_after_a_restart_until_it_is_removed),
