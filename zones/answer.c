@@ -258,7 +258,7 @@ static bool put_rrset(struct draft *d, const struct step *step, const struct rrs
 		return put_far(d, step->zone, rrset, &places, section);
 	// A minimal answer has no addresses but those without which a referral leads nowhere.
 	if (rrset->additional_count && d->written_count < CHAIN_MAX_STEPS &&
-		(section == AUTHORITY || !d->policy->minimal))
+		(section == AUTHORITY || (section == ANSWER && !d->policy->minimal)))
 		d->written[d->written_count++] = (struct written){ step->zone, rrset, d->at };
 	d->at += bytes;
 	d->count[section] = (uint16_t)(d->count[section] + count);
@@ -293,7 +293,9 @@ static bool put_addresses(struct draft *d, const struct written *w, const struct
 		return false;
 	const struct rrset *a = node_rrset(w->image, node, TYPE_A);
 	const struct rrset *aaaa = node_rrset(w->image, node, TYPE_AAAA);
-	bool fits = !a || put_rrset(d, &step, a, owner_at, ADDITIONAL);
+	const struct rrset *srv = w->rrset->type == TYPE_NAPTR ? node_rrset(w->image, node, TYPE_SRV) : NULL;
+	bool fits = !srv || put_rrset(d, &step, srv, owner_at, ADDITIONAL);
+	fits &= !a || put_rrset(d, &step, a, owner_at, ADDITIONAL);
 	return (!aaaa || put_rrset(d, &step, aaaa, owner_at, ADDITIONAL)) && fits;
 }
 

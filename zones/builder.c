@@ -246,9 +246,22 @@ const char *builder_file(const struct zone_builder *builder, const struct draft_
 	return builder->files[record->file];
 }
 
-int additional_name_at(uint16_t type)
+// RFC 3403 4.1: order, preference, three texts, then the replacement. Its flags say whether addresses or an SRV
+// RRset are what the client will ask for next.
+static int naptr_name_at(const struct draft_record *record)
 {
-	switch (type) {
+	unsigned flags_at = 4, at = flags_at;
+	bool ends = false;
+	for (unsigned i = 0; i < record->rdata[flags_at]; i++)
+		ends |= strchr("AaSs", record->rdata[flags_at + 1 + i]) != NULL && record->rdata[flags_at + 1 + i];
+	for (unsigned texts = 0; texts < 3; texts++)
+		at += 1u + record->rdata[at];
+	return ends ? (int)at : -1;
+}
+
+int additional_name_at(const struct draft_record *record)
+{
+	switch (record->type) {
 	case TYPE_NS:
 		return 0;
 	case TYPE_MX:
@@ -260,6 +273,8 @@ int additional_name_at(uint16_t type)
 	case 36: // KX
 	case 18: // AFSDB
 		return 2;
+	case TYPE_NAPTR:
+		return naptr_name_at(record);
 	default:
 		return -1;
 	}

@@ -93,5 +93,5 @@ static inline uint16_t draft_rrset_type(const struct draft_record *record)
 enum status builder_make_chains(struct zone_builder *);
 
 // Offset in the RDATA of the name whose addresses belong in the additional section (RFC 1035 3.3,
-// RFC 2782, RFC 9460 4.1), or -1.
-int additional_name_at(uint16_t type);
+// RFC 2782, RFC 3403 4.1, RFC 9460 4.1), or -1.
+int additional_name_at(const struct draft_record *);

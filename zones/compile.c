@@ -158,8 +158,8 @@ static uint16_t ones_sum(const uint8_t *at, uint32_t bytes)
 // place; see settle_additionals().
 static void put_additionals(struct press *p, struct rrset *rrset, const struct draft_name *owner, const uint8_t *start)
 {
-	int name_at = additional_name_at(rrset->type);
-	if (name_at < 0)
+	const struct draft_record *first = draft_first(owner, rrset->type);
+	if (!first || (additional_name_at(first) < 0 && rrset->type != TYPE_NAPTR))
 		return;
 	align(p, 8);
 	struct additional *list = (struct additional *)p->at;
@@ -167,15 +167,17 @@ static void put_additionals(struct press *p, struct rrset *rrset, const struct d
 	for (const struct draft_record *r = owner->first; r; r = r->next) {
 		if (r->ignored || r->type != rrset->type)
 			continue;
+		int name_at = additional_name_at(r);
 		const uint8_t *name = r->rdata + name_at;
-		uint32_t index = builder_find(p->b, name);
+		uint32_t index = name_at < 0 ? NOT_FOUND : builder_find(p->b, name);
 		uint64_t offset = (uint64_t)(at - start) + 12 + (unsigned)name_at;
 		at += 12 + load_be16(at + 10);
 		if (index == NOT_FOUND || offset > UINT16_MAX)
 			continue;
 		const struct draft_name *target = &p->b->names[index];
 		bool hidden = target->occluded || (target->flags & NODE_CUT);
-		if (hidden ? !target->is_glue || rrset->type != TYPE_NS : !target->has_address)
+		if (hidden ? !target->is_glue || rrset->type != TYPE_NS : !target->has_address &&
+			!(rrset->type == TYPE_NAPTR && draft_first(target, TYPE_SRV)))
 			continue;
 		list[rrset->additional_count++] = (struct additional){
 			.node_ref = index,
@@ -346,7 +348,7 @@ static uint64_t measure_rrset(const struct draft_name *name, uint16_t type)
 		if (r->type != type)
 			continue;
 		rdata_names(r->type, r->rdata, r->rdata_bytes, count_name, &names);
-		additionals += additional_name_at(type) >= 0;
+		additionals += additional_name_at(r) >= 0;
 	}
 	return sizeof(struct rrset) + whole_units(data) + whole_units(names * sizeof(uint32_t)) +
 		additionals * sizeof(struct additional);

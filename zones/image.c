@@ -238,6 +238,8 @@ static bool rrset_is_sound(const struct checker *c, const struct rrset *rrset, c
 	// Addresses are added without a look at what would go with them.
 	if ((rrset->type == TYPE_A || rrset->type == TYPE_AAAA) && (rrset->additional_count || rrset->fixup_count))
 		return false;
+	if (rrset->type == TYPE_SRV && rrset->fixup_count) // RFC 2782: its target is never compressed
+		return false;
 	return (rrset->type != TYPE_CNAME && rrset->type != TYPE_DNAME) || alias_is_sound(c, rrset, owner);
 }
 
@@ -262,7 +264,7 @@ static bool helper_is_sound(const struct checker *c, uint32_t ref)
 	const struct owner owner = { node->name, node->name_bytes };
 	for (unsigned i = 0; i < node->rrset_count; i++) {
 		uint16_t type = rrset[i].type;
-		if ((type == TYPE_A || type == TYPE_AAAA || type == TYPE_NSEC || type == TYPE_NSEC3) &&
+		if ((type == TYPE_A || type == TYPE_AAAA || type == TYPE_SRV || type == TYPE_NSEC || type == TYPE_NSEC3) &&
 			!rrset_is_sound(c, &rrset[i], &owner))
 			return false;
 	}

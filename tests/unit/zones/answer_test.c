@@ -430,6 +430,25 @@ static void a_wildcard_alias_to_itself_is_followed_once(void **state)
 		"b.round.loop.test. 60 CNAME a.round.loop.test.\na.round.loop.test. 60 CNAME a.round.loop.test.\n");
 }
 
+// RFC 3403 4.1.
+static void what_a_naptr_leads_to_is_added_as_its_flags_say(void **state)
+{
+	(void)state;
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n"
+	     "@ NAPTR 1 1 s \"SIP+D2U\" \"\" _sip._udp\n@ NAPTR 2 1 \"A\" x \"!^.*!abc!\" host\n@ NAPTR 3 1 u x \"!a!b!\" .\n"
+	     "@ NAPTR 4 1 \"\" \"\" \"\" other\n@ NAPTR 5 1 A \"\" \"\" nowhere\n"
+	     "_sip._udp SRV 1 1 5060 host\nhost A 192.0.2.2\nhost AAAA 2001:db8::2\nother A 192.0.2.3\n"
+	     "none NAPTR 3 1 u x \"!a!b!\" .\nnone NAPTR 4 1 \"\" \"\" \"\" other\n", "naptr.test.");
+	const char *found = ask("naptr.test.", "NAPTR", EDNS);
+	assert_non_null(strstr(found, "additional:\n_sip._udp.naptr.test. 60 SRV\nhost.naptr.test. 60 A 192.0.2.2\n"
+		"host.naptr.test. 60 AAAA\n"));
+	assert_null(strstr(found, "other"));
+	assert_null(strstr(ask("none.naptr.test.", "NAPTR", EDNS), "additional"));
+	policy.minimal = 1;
+	assert_null(strstr(ask("naptr.test.", "NAPTR", EDNS), "additional"));
+	policy.minimal = 0;
+}
+
 static void outside_our_zones_is_refused_or_a_miss(void **state)
 {
 	(void)state;
@@ -453,6 +472,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_exact_name_is_answered),
+		cmocka_unit_test(what_a_naptr_leads_to_is_added_as_its_flags_say),
 		cmocka_unit_test(the_case_of_the_question_comes_back),
 		cmocka_unit_test(a_missing_type_is_no_data_with_the_negative_ttl),
 		cmocka_unit_test(a_missing_name_is_nxdomain),
