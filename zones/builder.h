@@ -23,21 +23,23 @@ struct draft_record {
 	uint8_t rdata[];
 };
 
-struct draft_name {
+struct draft_name { // one for every name, so each octet counts
 	const uint8_t *name; // folded
 	uint64_t hash;
 	struct draft_record *first;
-	uint32_t parent;   // index; a parent always comes before its children
+	union {
+		uint32_t parent;   // until the image is written: index; a parent always comes before its children
+		uint32_t node_ref; // from then on: where compile.c put it, 0: nowhere
+	};
 	uint32_t wildcard; // index of "*" below, 0: none (the apex is 0 and never a wildcard)
-	uint32_t node_ref; // where compile.c put it
 	uint32_t glue_ref; // and its addresses as glue
 	uint8_t bytes, labels;
 	uint8_t flags;	   // enum node_flags
-	bool occluded;	   // below a cut or a DNAME
-	bool has_child;
-	bool hashed;	   // holds nothing but NSEC3: not a name that can be asked for
-	bool has_address;  // A or AAAA
-	bool is_glue;	   // some NS RRset needs its addresses
+	bool occluded : 1; // below a cut or a DNAME
+	bool has_child : 1;
+	bool hashed : 1; // holds nothing but NSEC3: not a name that can be asked for
+	bool has_address : 1; // A or AAAA
+	bool is_glue : 1; // some NS RRset needs its addresses
 };
 
 // The links of an NSEC or NSEC3 chain in order.

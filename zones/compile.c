@@ -13,6 +13,7 @@
 #define NOT_FOUND UINT32_MAX
 #define SLOTS_PER_BUCKET 5		// of 8: few names then lie one bucket further
 #define POINTER 0xc000u			// RFC 1035 4.1.4
+#define PREFETCH_NAMES 8		// so far ahead of the writing their buckets are fetched
 #define SELF_TARGETS_MAX 32		// names of one RRset that later ones may point to
 #define SELF_TARGET_AT_MAX 0x2000u
 
@@ -26,7 +27,7 @@ struct press {
 // Names inside one RRset's data, for pointers from later ones.
 struct targets {
 	unsigned count;
-	struct { const uint8_t *name; uint32_t at; } target[SELF_TARGETS_MAX];
+	struct { const uint8_t *name; uint32_t at; unsigned bytes; } target[SELF_TARGETS_MAX];
 };
 
 static uint32_t ref_of(const struct press *p, const void *at)
@@ -55,10 +56,25 @@ static uint32_t bucket_count(uint64_t names)
 	return (uint32_t)(names / SLOTS_PER_BUCKET + 1);
 }
 
-static bool target_like(const struct targets *targets, const uint8_t *name, uint32_t *at)
+// Names of the same length, alike but for case.
+static bool same_octets(const uint8_t *a, const uint8_t *b, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++) {
+		if (fold_byte(a[i]) != fold_byte(b[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool is_name(const struct draft_name *known, const uint8_t *name, unsigned bytes)
+{
+	return bytes == known->bytes && same_octets(name, known->name, bytes);
+}
+
+static bool target_like(const struct targets *targets, const uint8_t *name, unsigned bytes, uint32_t *at)
 {
 	for (unsigned i = 0; i < targets->count; i++) {
-		if (name_equal(targets->target[i].name, name)) {
+		if (targets->target[i].bytes == bytes && same_octets(targets->target[i].name, name, bytes)) {
 			*at = targets->target[i].at;
 			return true;
 		}
@@ -71,35 +87,44 @@ static bool may_point_to_owner(const struct draft_name *owner)
 	return !(owner->name[0] == 1 && owner->name[1] == '*');
 }
 
+static bool is_known(const struct press *p, const struct draft_name *owner, const struct targets *targets,
+	const uint8_t *name, unsigned bytes, uint32_t *target)
+{
+	*target = POINTS_TO_APEX;
+	if (is_name(&p->b->names[0], name, bytes))
+		return true;
+	*target = POINTS_TO_OWNER;
+	if (is_name(owner, name, bytes) && may_point_to_owner(owner))
+		return true;
+	return target_like(targets, name, bytes, target);
+}
+
 // A name in compressible RDATA: labels, then a pointer to the owner, to the apex, or to an earlier name of this
 // RRset.
 static void put_name(struct press *p, const uint8_t *start, const struct draft_name *owner, const uint8_t *name,
-	struct targets *targets, struct rrset *rrset)
+	unsigned bytes, struct targets *targets, struct rrset *rrset)
 {
 	uint32_t *fixup = (uint32_t *)image_at(p->image, rrset->fixups_ref);
-	const struct draft_name *apex = &p->b->names[0];
-	for (;; name += *name + 1u) {
-		uint32_t at = (uint32_t)(p->at - start), target = POINTS_TO_APEX;
-		bool found = *name && name_equal(name, apex->name);
-		if (*name && !found && may_point_to_owner(owner) && name_equal(name, owner->name)) {
-			found = true;
-			target = POINTS_TO_OWNER;
-		}
-		if (found || (*name && target_like(targets, name, &target))) {
+	while (*name) {
+		uint32_t at = (uint32_t)(p->at - start), target;
+		unsigned label = *name + 1u;
+		if (is_known(p, owner, targets, name, bytes, &target)) {
 			store_be16(p->at, (uint16_t)(POINTER | target));
 			fixup[rrset->fixup_count++] = at;
 			p->at += 2;
 			return;
 		}
-		if (*name && at < SELF_TARGET_AT_MAX && targets->count < SELF_TARGETS_MAX) {
+		if (at < SELF_TARGET_AT_MAX && targets->count < SELF_TARGETS_MAX) {
 			targets->target[targets->count].name = name;
+			targets->target[targets->count].bytes = bytes;
 			targets->target[targets->count++].at = at;
 		}
-		memcpy(p->at, name, *name + 1u);
-		p->at += *name + 1u;
-		if (!*name)
-			return;
+		memcpy(p->at, name, label);
+		p->at += label;
+		name += label;
+		bytes -= label;
 	}
+	*p->at++ = 0;
 }
 
 struct rdata_press {
@@ -120,8 +145,9 @@ static void put_rdata_name(void *ctx, unsigned at, bool compressible)
 	memcpy(r->p->at, r->record->rdata + r->done, at - r->done);
 	r->p->at += at - r->done;
 	const uint8_t *name = r->record->rdata + at;
-	put_name(r->p, r->start, r->owner, name, r->targets, r->rrset);
-	r->done = at + name_length(name, NAME_MAX_BYTES);
+	unsigned bytes = name_length(name, NAME_MAX_BYTES);
+	put_name(r->p, r->start, r->owner, name, bytes, r->targets, r->rrset);
+	r->done = at + bytes;
 }
 
 // c0 0c, type, class IN, TTL, RDLENGTH, RDATA.
@@ -330,27 +356,49 @@ static void settle_additionals(struct press *p, uint32_t node_ref)
 	}
 }
 
-// --- how much room all that takes, before a name is compressed ---
+// --- how much room all that takes, when of compression only the pointers to the apex are counted on ---
 
 static uint64_t whole_units(uint64_t bytes)
 {
 	return (bytes + 7) & ~UINT64_C(7);
 }
 
-static uint64_t measure_rrset(const struct draft_name *name, uint16_t type)
+struct measure {
+	const struct draft_name *apex;
+	const struct draft_record *record;
+	uint64_t data;
+	unsigned names;
+};
+
+static void measure_name(void *ctx, unsigned at, bool compressible)
 {
-	uint64_t data = 0, additionals = 0;
-	unsigned names = 0;
+	struct measure *m = ctx;
+	if (!compressible)
+		return;
+	m->names++;
+	const uint8_t *name = m->record->rdata + at;
+	unsigned left = name_length(name, NAME_MAX_BYTES);
+	for (; left > m->apex->bytes; left -= *name + 1u, name += *name + 1u)
+		;
+	if (left > 1 && is_name(m->apex, name, left))
+		m->data -= left - 2;
+}
+
+static uint64_t measure_rrset(const struct zone_builder *b, const struct draft_name *name, uint16_t type)
+{
+	struct measure m = { .apex = &b->names[0] };
+	uint64_t additionals = 0;
 	for (const struct draft_record *r = name->first; r; r = r->next) {
 		if (r->ignored || draft_rrset_type(r) != type)
 			continue;
-		data += 12u + r->rdata_bytes;
+		m.data += 12u + r->rdata_bytes;
 		if (r->type != type)
 			continue;
-		rdata_names(r->type, r->rdata, r->rdata_bytes, count_name, &names);
+		m.record = r;
+		rdata_names(r->type, r->rdata, r->rdata_bytes, measure_name, &m);
 		additionals += additional_name_at(r) >= 0;
 	}
-	return sizeof(struct rrset) + whole_units(data) + whole_units(names * sizeof(uint32_t)) +
+	return sizeof(struct rrset) + whole_units(m.data) + whole_units(m.names * sizeof(uint32_t)) +
 		additionals * sizeof(struct additional);
 }
 
@@ -362,7 +410,7 @@ static uint64_t measure_node(const struct zone_builder *b, const struct draft_na
 	if (kind == PLAIN && has_chain(b))
 		bytes += sizeof(struct proof);
 	for (unsigned i = 0; i < count; i++)
-		bytes += measure_rrset(name, types[i]);
+		bytes += measure_rrset(b, name, types[i]);
 	return bytes;
 }
 
@@ -392,7 +440,7 @@ uint64_t zone_builder_image_bytes(const struct zone_builder *b, const struct zon
 	for (uint32_t i = 0; i < b->nsec3.count; i++)
 		bytes += measure_node(b, &b->names[b->nsec3.link[i].name], HASHED) + sizeof(struct nsec3_link);
 	bytes += b->nsec.count * sizeof(struct nsec_link) + b->nsec3.salt_bytes;
-	bytes += measure_rrset(&b->names[0], TYPE_SOA) + (source ? source->bytes : 0);
+	bytes += measure_rrset(b, &b->names[0], TYPE_SOA) + (source ? source->bytes : 0);
 	return (bytes + 256 + 63) & ~UINT64_C(63); // and what aligning a few tables may take
 }
 
@@ -401,6 +449,9 @@ static void put_nodes(struct press *p)
 	struct image *image = p->image;
 	for (uint32_t i = 0; i < p->b->name_count; i++) {
 		struct draft_name *name = &p->b->names[i];
+		if (i + PREFETCH_NAMES < p->b->name_count)
+			image_prefetch(image, name[PREFETCH_NAMES].hash);
+		name->node_ref = 0;
 		if (name->is_glue)
 			name->glue_ref = put_node(p, name, GLUE);
 		if (!is_in_table(name))
