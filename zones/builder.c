@@ -11,6 +11,14 @@
 
 #define FIRST_NAMES 16
 #define NOT_FOUND UINT32_MAX
+#define OWNERS_WAITING 8 // a power of two
+
+// An owner whose place in the table is being fetched from memory while the next ones are read, with its
+// records so far, last one first. Most records follow one of the same owner.
+struct waiting_owner {
+	struct draft_record *first, *last;
+	struct folded_name name;
+};
 
 // A slot of the table: the upper half of the hash, then index + 1; 0 is free. Most steps of a search end
 // here, without a look at the names.
@@ -123,9 +131,10 @@ struct zone_builder *zone_builder_new(const uint8_t *apex, uint64_t hash_seed)
 		return NULL;
 	builder->seed = hash_seed;
 	builder->arena = arena_new();
+	builder->waiting = malloc(OWNERS_WAITING * sizeof(*builder->waiting));
 	struct folded_name name;
 	name_prepare(&name, apex, name_length(apex, NAME_MAX_BYTES), hash_seed);
-	if (!builder->arena || add_name(builder, &name, name.labels, 0) == NOT_FOUND) {
+	if (!builder->arena || !builder->waiting || add_name(builder, &name, name.labels, 0) == NOT_FOUND) {
 		zone_builder_free(builder);
 		return NULL;
 	}
@@ -140,6 +149,7 @@ void zone_builder_free(struct zone_builder *builder)
 	for (unsigned i = 0; i < builder->file_count; i++)
 		free(builder->files[i]);
 	free(builder->files);
+	free(builder->waiting);
 	bulk_free(builder->table, table_bytes(builder));
 	free(builder->nsec.link);
 	free(builder->nsec3.link);
@@ -170,20 +180,52 @@ static int file_index(struct zone_builder *builder, const char *file)
 	return files[builder->file_count] ? (int)builder->file_count++ : -1;
 }
 
-static uint32_t owner_index(struct zone_builder *builder, const uint8_t *owner)
+// The owner that has waited longest gets its name and its records.
+static enum status settle_owner(struct zone_builder *builder)
 {
-	unsigned bytes = name_length(owner, NAME_MAX_BYTES);
-	const struct draft_name *last = &builder->names[builder->last];
-	if (last->bytes == bytes) {
-		unsigned i = 0;
-		while (i < bytes && fold_byte(owner[i]) == last->name[i])
-			i++;
-		if (i == bytes)
-			return builder->last;
-	}
-	struct folded_name name;
-	name_prepare(&name, owner, bytes, builder->seed);
-	return intern(builder, &name);
+	struct waiting_owner *owner = &builder->waiting[builder->waiting_first];
+	builder->waiting_first = (builder->waiting_first + 1) % OWNERS_WAITING;
+	builder->waiting_count--;
+	uint32_t index = intern(builder, &owner->name);
+	if (index == NOT_FOUND)
+		return ST_NO_MEMORY;
+	// In reverse; zone_builder_check() turns the lists round.
+	owner->last->next = builder->names[index].first;
+	builder->names[index].first = owner->first;
+	return ST_OK;
+}
+
+enum status builder_settle(struct zone_builder *builder)
+{
+	enum status status = ST_OK;
+	while (builder->waiting_count && status == ST_OK)
+		status = settle_owner(builder);
+	return status;
+}
+
+static bool is_waiting_owner(const struct waiting_owner *waiting, const uint8_t *owner, unsigned bytes)
+{
+	unsigned i = 0;
+	if (waiting->name.bytes != bytes)
+		return false;
+	while (i < bytes && fold_byte(owner[i]) == waiting->name.wire[i])
+		i++;
+	return i == bytes;
+}
+
+static struct waiting_owner *wait_for_owner(struct zone_builder *builder, const uint8_t *owner)
+{
+	unsigned bytes = name_length(owner, NAME_MAX_BYTES), count = builder->waiting_count;
+	struct waiting_owner *waiting = &builder->waiting[(builder->waiting_first + count - 1) % OWNERS_WAITING];
+	if (count && is_waiting_owner(waiting, owner, bytes))
+		return waiting;
+	if (count == OWNERS_WAITING && settle_owner(builder) != ST_OK)
+		return NULL;
+	waiting = &builder->waiting[(builder->waiting_first + builder->waiting_count++) % OWNERS_WAITING];
+	waiting->first = waiting->last = NULL;
+	name_prepare(&waiting->name, owner, bytes, builder->seed);
+	__builtin_prefetch(&builder->table[(uint32_t)waiting->name.hash[waiting->name.labels] & builder->table_mask]);
+	return waiting;
 }
 
 enum status zone_builder_add(void *ctx, const struct record *record)
@@ -197,18 +239,17 @@ enum status zone_builder_add(void *ctx, const struct record *record)
 		}
 		return ST_OK;
 	}
-	uint32_t index = owner_index(builder, record->owner);
 	int file = file_index(builder, record->file);
 	struct draft_record *draft = arena_take(builder->arena, sizeof(*draft) + record->rdata_bytes);
-	if (index == NOT_FOUND || file < 0 || !draft)
+	struct waiting_owner *owner = file < 0 || !draft ? NULL : wait_for_owner(builder, record->owner);
+	if (!owner)
 		return ST_NO_MEMORY;
-	*draft = (struct draft_record){ .ttl = record->ttl, .line = record->line, .type = record->type,
-		.rdata_bytes = record->rdata_bytes, .file = (uint16_t)file };
+	*draft = (struct draft_record){ .next = owner->first, .ttl = record->ttl, .line = record->line,
+		.type = record->type, .rdata_bytes = record->rdata_bytes, .file = (uint16_t)file };
 	memcpy(draft->rdata, record->rdata, record->rdata_bytes);
-	struct draft_name *name = &builder->names[index];
-	draft->next = name->first; // in reverse; zone_builder_check() turns the lists round
-	name->first = draft;
-	builder->last = index;
+	owner->first = draft;
+	if (!owner->last)
+		owner->last = draft;
 	builder->record_count++;
 	return ST_OK;
 }

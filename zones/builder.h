@@ -64,13 +64,16 @@ struct zone_builder {
 	uint32_t name_count, name_room;
 	uint64_t *table; // open addressing, see builder.c
 	uint32_t table_mask;
-	uint32_t last; // owner of the record before: most records follow one of the same owner
+	struct waiting_owner *waiting; // ring of OWNERS_WAITING, see builder.c
+	unsigned waiting_first, waiting_count;
 	char **files;
 	unsigned file_count;
 	uint64_t record_count;
 	struct draft_chain nsec, nsec3; // at most one of them has links
 };
 
+// Until it was called, the last owners are not among the names. ST_NO_MEMORY.
+CHECKED enum status builder_settle(struct zone_builder *);
 // Index of the name, or UINT32_MAX. `name` need not be folded.
 uint32_t builder_find(const struct zone_builder *, const uint8_t *name);
 // The deepest existing ancestor of a name that is not there.

@@ -230,6 +230,8 @@ static void turn_round(struct draft_name *name)
 
 enum status zone_builder_check(struct zone_builder *b)
 {
+	if (builder_settle(b) != ST_OK)
+		return ST_NO_MEMORY;
 	unsigned before = b->report ? b->report->errors : 0;
 	struct report silent = { 0 };
 	if (!b->report)
