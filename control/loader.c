@@ -114,6 +114,7 @@ static enum status read_and_check(struct loader *loader, struct load *load)
 	if (!load->builder)
 		return ST_NO_MEMORY;
 	zone_builder_set_report(load->builder, report);
+	zone_builder_set_time(load->builder, (uint64_t)time(NULL));
 	enum status status = zonefile_read(load->file, load->apex, take_record, &reading, report, &load->source);
 	if (status != ST_OK)
 		return status;

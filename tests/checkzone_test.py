@@ -155,8 +155,19 @@ class Tool(unittest.TestCase):
         self.assertRegex(out, re.compile(r"^records +90$", re.MULTILINE))
         self.assertRegex(out, re.compile(r"^image +\d+ octets$", re.MULTILINE))
 
+    def test_signatures_are_judged_by_the_time_given(self):
+        rrsig = "RRSIG {} 13 2 60 20270101000000 20260101000000 1038 test.example. AAAA\n"
+        path = self.zone("@ 60 SOA n.o. r.o. 1 2 3 4 5\n@ 60 " + rrsig.format("SOA") + "@ 60 NS n.o.\n@ 60 " + rrsig.format("NS")
+                         + "@ 60 DNSKEY 257 3 13 AAAA\n@ 60 " + rrsig.format("DNSKEY")
+                         + "@ 60 NSEC @ NS SOA RRSIG NSEC DNSKEY\n@ 60 " + rrsig.format("NSEC"))
+        for time in ["20260601000000", "1780272000"]:
+            self.assertEqual(run("-W", "--time", time, "test.example", path)[0::2], (0, ""))
+        code, _, err = run("-t", "20280101000000", "test.example", path)
+        self.assertEqual((code, err.count("warning: "), err.count("this RRSIG has expired")), (0, 4, 4))
+        self.assertEqual(run("--warnings", "-t", "20280101000000", "test.example", path)[0], 1)
+
     def test_wrong_usage_is_2(self):
-        for arguments in [[], ["example.com"], ["a", "b", "c"], ["--nonsense", "a", "b"], ["-e", "0", "a", "b"],
+        for arguments in [[], ["example.com"], ["a", "b", "c"], ["--nonsense", "a", "b"], ["-e", "0", "a", "b"], ["-t", "20261301000000", "a", "b"],
                           ["a..b", "/dev/null"]]:
             code, out, err = run(*arguments)
             self.assertEqual((code, out), (2, ""), arguments)

@@ -153,6 +153,7 @@ void zone_builder_free(struct zone_builder *builder)
 	bulk_free(builder->table, table_bytes(builder));
 	free(builder->nsec.link);
 	free(builder->nsec3.link);
+	free(builder->own_link);
 	bulk_free(builder->names, builder->name_room * sizeof(*builder->names));
 	arena_free(builder->arena);
 	free(builder);
@@ -161,6 +162,11 @@ void zone_builder_free(struct zone_builder *builder)
 void zone_builder_set_report(struct zone_builder *builder, struct report *report)
 {
 	builder->report = report;
+}
+
+void zone_builder_set_time(struct zone_builder *builder, uint64_t now_s)
+{
+	builder->now_s = now_s;
 }
 
 // $INCLUDE alternates between few files: the one seen last is looked at first.

@@ -70,7 +70,10 @@ struct zone_builder {
 	unsigned file_count;
 	uint64_t record_count;
 	struct draft_chain nsec, nsec3; // at most one of them has links
+	uint32_t *own_link; // NSEC3: of each name, the index of the link with its hash + 1, or 0; NULL: not known
+	uint64_t now_s; // seconds since 1970 that signatures are judged by; 0: not at all
 };
+_Static_assert(sizeof(struct draft_link) == sizeof(struct nsec3_link), "both are searched by nsec3_place()");
 
 // Until it was called, the last owners are not among the names. ST_NO_MEMORY.
 CHECKED enum status builder_settle(struct zone_builder *);
@@ -96,6 +99,10 @@ static inline uint16_t draft_rrset_type(const struct draft_record *record)
 
 // Orders and judges the chains of a signed zone; part of zone_builder_check().
 enum status builder_make_chains(struct zone_builder *);
+// Judges signatures, links and their types; after the chains are made. ST_NO_MEMORY or ST_OK.
+enum status builder_check_signed(struct zone_builder *);
+// An NSEC3 record with the parameters of the zone's chain.
+bool draft_is_of_chain(const struct draft_chain *, const struct draft_record *);
 
 // Offset in the RDATA of the name whose addresses belong in the additional section (RFC 1035 3.3,
 // RFC 2782, RFC 3403 4.1, RFC 9460 4.1), or -1.

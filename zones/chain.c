@@ -131,7 +131,7 @@ static void check_nsec(struct zone_builder *b)
 	}
 }
 
-static bool is_nsec3_of_chain(const struct draft_chain *chain, const struct draft_record *record)
+bool draft_is_of_chain(const struct draft_chain *chain, const struct draft_record *record)
 {
 	const uint8_t *rdata = record->rdata;
 	return record->type == TYPE_NSEC3 && !record->ignored && record->rdata_bytes > 5u + chain->salt_bytes &&
@@ -181,7 +181,7 @@ static enum status collect_nsec3(struct zone_builder *b)
 		if (name->occluded || name->parent != 0)
 			continue;
 		for (const struct draft_record *r = name->first; r; r = r->next) {
-			if (!is_nsec3_of_chain(&b->nsec3, r))
+			if (!draft_is_of_chain(&b->nsec3, r))
 				continue;
 			uint8_t hash[20];
 			if (!hash_of_label(hash, name->name)) {
@@ -208,7 +208,7 @@ static void check_nsec3(struct zone_builder *b)
 		const struct draft_name *name = &b->names[chain->link[i].name];
 		for (const struct draft_record *r = name->first; r; r = r->next) {
 			unsigned at = 5u + chain->salt_bytes;
-			if (is_nsec3_of_chain(chain, r) && (r->rdata_bytes < at + 21u || r->rdata[at] != 20 ||
+			if (draft_is_of_chain(chain, r) && (r->rdata_bytes < at + 21u || r->rdata[at] != 20 ||
 				memcmp(r->rdata + at + 1, next->place, 20) != 0))
 				warn(b, r, name, "the next hash of this NSEC3 is not that of the next link of the chain");
 		}

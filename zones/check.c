@@ -187,6 +187,8 @@ static void occlude(struct zone_builder *b, struct draft_name *name)
 		} else if (!name->occluded && (name->flags & NODE_CUT) && !belongs_at_cut(r->type)) {
 			tell(b, SEVERITY_WARNING, r, name, "hidden by the delegation at this name: ignored");
 			r->ignored = true;
+		} else if (r->type == TYPE_DS && !(name->flags & NODE_CUT)) {
+			tell(b, SEVERITY_WARNING, r, name, "a DS without a delegation at this name"); // RFC 4035 2.4
 		}
 	}
 }
@@ -255,7 +257,7 @@ enum status zone_builder_check(struct zone_builder *b)
 		if (!b->names[i].occluded)
 			find_glue(b, &b->names[i]);
 	}
-	if (builder_make_chains(b) != ST_OK)
+	if (builder_make_chains(b) != ST_OK || builder_check_signed(b) != ST_OK)
 		return ST_NO_MEMORY;
 	bool failed = b->report->errors > before;
 	if (b->report == &silent)

@@ -526,14 +526,19 @@ static uint32_t link_about(const struct press *p, const uint8_t *name, unsigned 
 
 static void put_proofs(struct press *p)
 {
+	const struct nsec3_link *links = image_at(p->image, p->image->nsec3_ref);
 	for (uint32_t i = 0; i < p->b->name_count; i++) {
 		const struct draft_name *name = &p->b->names[i];
 		if (!is_in_table(name))
 			continue;
 		const struct node *node = image_at(p->image, name->node_ref);
 		struct proof *proof = (struct proof *)node_proof(p->image, node);
-		proof->self_ref = node_rrset(p->image, node, TYPE_NSEC) ? name->node_ref :
-			link_about(p, name->name, name->bytes, true);
+		if (node_rrset(p->image, node, TYPE_NSEC))
+			proof->self_ref = name->node_ref;
+		else if (p->b->own_link)
+			proof->self_ref = p->b->own_link[i] ? links[p->b->own_link[i] - 1].node_ref : 0;
+		else
+			proof->self_ref = link_about(p, name->name, name->bytes, true);
 		if (name->bytes > NAME_MAX_BYTES - 2 || (name->flags & (NODE_CUT | NODE_DNAME)))
 			continue;
 		uint8_t wildcard[NAME_MAX_BYTES] = { 1, '*' };

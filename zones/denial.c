@@ -114,33 +114,35 @@ void nsec3_hash(uint8_t hash[20], const uint8_t *name, unsigned bytes, const uin
 	}
 }
 
-// Hashes are spread evenly, so the place of one can be guessed; from there a few links to either side.
-uint32_t nsec3_at_or_before(const struct image *image, const uint8_t hash[20], bool *matches)
+uint32_t nsec3_place(const void *links, uint32_t count, const uint8_t hash[20], bool *matches)
 {
-	const struct nsec3_link *links = image_at(image, image->nsec3_ref);
-	uint32_t count = image->nsec3_count;
-	*matches = false;
-	if (!count)
-		return 0;
+	const struct nsec3_link *link = links;
 	uint32_t low = (uint32_t)((uint64_t)load_be32(hash) * count >> 32), step = 1, high;
-	while (low && memcmp(links[low].hash, hash, 20) > 0) {
+	while (low && memcmp(link[low].hash, hash, 20) > 0) {
 		low = low > step ? low - step : 0;
 		step *= 2;
 	}
-	for (high = low + 1, step = 1; high < count && memcmp(links[high].hash, hash, 20) <= 0; step *= 2) {
+	for (high = low + 1, step = 1; high < count && memcmp(link[high].hash, hash, 20) <= 0; step *= 2) {
 		low = high;
 		high = count - high > step ? high + step : count;
 	}
 	while (high - low > 1) {
 		uint32_t middle = low + (high - low) / 2;
-		if (memcmp(links[middle].hash, hash, 20) <= 0)
+		if (memcmp(link[middle].hash, hash, 20) <= 0)
 			low = middle;
 		else
 			high = middle;
 	}
-	int place = memcmp(links[low].hash, hash, 20);
+	int place = memcmp(link[low].hash, hash, 20);
 	*matches = place == 0;
-	return links[place > 0 ? count - 1 : low].node_ref; // before the first: the last one goes round
+	return place > 0 ? count - 1 : low; // before the first: the last one goes round
+}
+
+uint32_t nsec3_at_or_before(const struct image *image, const uint8_t hash[20], bool *matches)
+{
+	const struct nsec3_link *links = image_at(image, image->nsec3_ref);
+	*matches = false;
+	return image->nsec3_count ? links[nsec3_place(links, image->nsec3_count, hash, matches)].node_ref : 0;
 }
 
 static uint32_t nsec3_for(const struct image *image, const struct folded_name *name, unsigned depth, bool *matches)

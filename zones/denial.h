@@ -35,5 +35,9 @@ uint64_t canonical_key(const struct folded_name *, unsigned apex_labels, unsigne
 // RFC 5155 5. `name` is folded wire.
 void nsec3_hash(uint8_t hash[20], const uint8_t *name, unsigned bytes, const uint8_t *salt, unsigned salt_bytes,
 	unsigned iterations);
+// Where in a chain the last link at or before the hash is, round the circle; *matches when it is that very hash.
+// `links` are `count` (at least one) of 24 octets, the first 20 their hash, in rising order. Hashes are spread
+// evenly, so the place of one can be guessed; from there it is a few links to either side.
+uint32_t nsec3_place(const void *links, uint32_t count, const uint8_t hash[20], bool *matches);
 // The last link at or before the hash, round the circle; *matches when it is that very hash. 0: no chain.
 uint32_t nsec3_at_or_before(const struct image *, const uint8_t hash[20], bool *matches);

@@ -23,6 +23,7 @@ enum status zone_load(struct catalog *catalog, const uint8_t *apex, const char *
 	if (!builder)
 		return ST_NO_MEMORY;
 	zone_builder_set_report(builder, report);
+	zone_builder_set_time(builder, now_s);
 	enum status status = zonefile_read(path, apex, zone_builder_add, builder, report, &source);
 	if (status == ST_OK)
 		status = zone_builder_check(builder);

@@ -47,8 +47,11 @@ struct zone_builder *zone_builder_new(const uint8_t *apex, uint64_t hash_seed); 
 // A record_handler; ctx is the builder. Out-of-zone data is warned about and ignored.
 enum status zone_builder_add(void *builder, const struct record *);
 void zone_builder_set_report(struct zone_builder *, struct report *);
+// The time that signatures are judged by, in seconds since 1970; without it their time is not judged.
+void zone_builder_set_time(struct zone_builder *, uint64_t now_s);
 // The zone-wide rules: one SOA, at the apex; NS at the apex; CNAME alone (RFC 1034 3.6.2, RFC 2181 10.1);
-// glue; occluded names. ST_INVALID: errors were reported. Call once, after the last record.
+// glue; occluded names. In a signed zone also the chain and the signatures: these are warnings, as a zone whose
+// signatures have run out still serves everybody who does not look at them. ST_INVALID: errors were reported. Call once, after the last record.
 CHECKED enum status zone_builder_check(struct zone_builder *);
 // No image of this zone is larger. After a good check, for the same source; walks over the whole zone.
 uint64_t zone_builder_image_bytes(const struct zone_builder *, const struct zonefile_source *);
