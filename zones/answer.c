@@ -10,6 +10,7 @@
 
 #define POINTER 0xc000u
 #define POINTER_MAX 0x3fffu
+#define ADDED_MAX 4	   // RRsets with names for addresses, when some are additional themselves (NAPTR)
 #define ADDITIONALS_MAX 64 // names whose addresses are added for one RRset
 // NSEC or NSEC3 RRsets of one answer: each alias may come from a wildcard, and the end of the chain may be a denial.
 #define DENIALS_MAX (CHAIN_MAX_STEPS + PROOFS_MAX)
@@ -257,8 +258,8 @@ static bool put_rrset(struct draft *d, const struct step *step, const struct rrs
 	if (rrset->fixup_count && !fix_pointers(step->zone, rrset, data, &places))
 		return put_far(d, step->zone, rrset, &places, section);
 	// A minimal answer has no addresses but those without which a referral leads nowhere.
-	if (rrset->additional_count && d->written_count < CHAIN_MAX_STEPS &&
-		(section == AUTHORITY || (section == ANSWER && !d->policy->minimal)))
+	if (rrset->additional_count && d->written_count < (section == ADDITIONAL ? ADDED_MAX : CHAIN_MAX_STEPS) &&
+		(section != ANSWER || !d->policy->minimal))
 		d->written[d->written_count++] = (struct written){ step->zone, rrset, d->at };
 	d->at += bytes;
 	d->count[section] = (uint16_t)(d->count[section] + count);
@@ -275,13 +276,25 @@ static void put_required(struct draft *d, const struct step *step, const struct 
 
 // --- addresses for names in the answer ---
 
-static bool is_named_before(const struct additional *more, unsigned i)
+static bool has_name(const struct written *w, unsigned count, uint32_t node_ref)
 {
-	for (unsigned k = 0; k < i; k++) {
-		if (more[k].node_ref == more[i].node_ref)
+	const struct additional *more = image_at(w->image, w->rrset->additional_ref);
+	for (unsigned k = 0; k < count && k < ADDITIONALS_MAX; k++) {
+		if (more[k].node_ref == node_ref)
 			return true;
 	}
 	return false;
+}
+
+// By the RRset `i` before its entry `k`, or by one before it.
+static bool is_named_before(const struct draft *d, unsigned i, unsigned k, uint32_t node_ref)
+{
+	for (unsigned j = 0; j < i; j++) {
+		const struct written *w = &d->written[j];
+		if (w->image == d->written[i].image && has_name(w, w->rrset->additional_count, node_ref))
+			return true;
+	}
+	return has_name(&d->written[i], k, node_ref);
 }
 
 static bool put_addresses(struct draft *d, const struct written *w, const struct additional *more)
@@ -299,7 +312,8 @@ static bool put_addresses(struct draft *d, const struct written *w, const struct
 	return (!aaaa || put_rrset(d, &step, aaaa, owner_at, ADDITIONAL)) && fits;
 }
 
-// First what a referral is useless without (RFC 9471 3.1: TC if it does not fit), then what is kind.
+// First what a referral is useless without (RFC 9471 3.1: TC if it does not fit), then what is kind. An SRV RRset
+// that goes with a NAPTR has addresses, too, and takes its turn behind the others.
 static void put_additionals(struct draft *d)
 {
 	for (int required = 1; required >= 0; required--) {
@@ -308,7 +322,7 @@ static void put_additionals(struct draft *d)
 			const struct additional *more = image_at(w->image, w->rrset->additional_ref);
 			unsigned count = w->rrset->additional_count;
 			for (unsigned k = 0; k < count && k < ADDITIONALS_MAX; k++) {
-				if (more[k].required != required || is_named_before(more, k))
+				if (more[k].required != required || is_named_before(d, i, k, more[k].node_ref))
 					continue;
 				if (!put_addresses(d, w, &more[k]) && required)
 					d->flags |= FLAG_TC;

@@ -437,11 +437,11 @@ static void what_a_naptr_leads_to_is_added_as_its_flags_say(void **state)
 	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.1\n"
 	     "@ NAPTR 1 1 s \"SIP+D2U\" \"\" _sip._udp\n@ NAPTR 2 1 \"A\" x \"!^.*!abc!\" host\n@ NAPTR 3 1 u x \"!a!b!\" .\n"
 	     "@ NAPTR 4 1 \"\" \"\" \"\" other\n@ NAPTR 5 1 A \"\" \"\" nowhere\n"
-	     "_sip._udp SRV 1 1 5060 host\nhost A 192.0.2.2\nhost AAAA 2001:db8::2\nother A 192.0.2.3\n"
+	     "_sip._udp SRV 1 1 5060 host\n_sip._udp SRV 2 1 5060 more\nmore A 192.0.2.4\nhost A 192.0.2.2\nhost AAAA 2001:db8::2\nother A 192.0.2.3\n"
 	     "none NAPTR 3 1 u x \"!a!b!\" .\nnone NAPTR 4 1 \"\" \"\" \"\" other\n", "naptr.test.");
 	const char *found = ask("naptr.test.", "NAPTR", EDNS);
-	assert_non_null(strstr(found, "additional:\n_sip._udp.naptr.test. 60 SRV\nhost.naptr.test. 60 A 192.0.2.2\n"
-		"host.naptr.test. 60 AAAA\n"));
+	assert_non_null(strstr(found, "additional:\n_sip._udp.naptr.test. 60 SRV\n_sip._udp.naptr.test. 60 SRV\nhost.naptr.test. 60 A 192.0.2.2\n"
+		"host.naptr.test. 60 AAAA\nmore.naptr.test. 60 A 192.0.2.4\n"));
 	assert_null(strstr(found, "other"));
 	assert_null(strstr(ask("none.naptr.test.", "NAPTR", EDNS), "additional"));
 	policy.minimal = 1;
