@@ -832,7 +832,7 @@ static void list_is_read(struct publisher *p, struct setup *setup)
 	struct order *order = setup->order;
 	setup->keeps_all = g->status != ST_OK || g->findings.report.errors > 0;
 	p->round++;
-	for (unsigned i = 0; !order->done && i < g->findings.lines; i++)
+	for (unsigned i = 0; i < g->findings.lines; i++)
 		log_error("%s", g->findings.line[i]);
 	findings_move(&order->list, &g->findings);
 	if (setup->keeps_all)

@@ -62,7 +62,7 @@ void publisher_keep_added(struct publisher *, const char *path, struct report *)
 
 // Serves the zones of this configuration, its zone list and its zone directory from now on, and those added: new ones
 // and those whose files have changed are read, those no longer named are withdrawn. Errors of the list are in the
-// result, and in the log when nobody waits for it; they lose no zone: when there are any, nothing is withdrawn. The list is
+// result and in the log; they lose no zone: when there are any, nothing is withdrawn. The list is
 // read in a thread, so nothing has happened yet when the call returns. The first order that is done makes the catalog
 // ready. ST_NO_MEMORY: nothing was done, and `done` will not be called.
 CHECKED enum status publisher_configure(struct publisher *, const struct config *, publish_done *, void *ctx);

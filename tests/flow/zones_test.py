@@ -18,7 +18,7 @@ BROKEN = Spec(files={"good.example.zone": HEAD.format(serial=1), "bad.example.zo
 LISTED = Spec(files={"first.example.zone": HEAD.format(serial=1), "second.example.zone": HEAD.format(serial=2),
                      "list": "# a comment\nfirst.example\tfirst.example.zone\n"}, config="zone-list: list\n")
 SYNTAX = Spec(config='zones: [{name: syntax.example, file: "{zones}/syntax.example.zone"}]\n')
-MANY = 13000
+MANY = 20000
 
 
 def make_many(directory):
@@ -32,6 +32,15 @@ def make_many(directory):
 
 
 THOUSANDS = Spec(prepare=make_many, config="zone-list: list\n")
+
+
+def make_directory(directory):
+    (directory / "set").mkdir()
+    (directory / "set" / "one.example.zone").write_text(HEAD.format(serial=1))
+    (directory / "set" / "notes.txt").write_text("no zone")
+
+
+GATHERED = Spec(prepare=make_directory, config="zone-directory: {path: set}\nimage-directory: images\n")
 
 
 def address(rig, name, over="udp"):
@@ -201,7 +210,7 @@ def every_form_of_the_master_file_is_read_as_meant(rig):
 
 
 @test(THOUSANDS, time_s=240)
-def thirteen_thousand_zones_are_served_and_one_broken_among_them_stops_none(rig):
+def twenty_thousand_zones_are_served_and_one_broken_among_them_stops_none(rig):
     status = wait_until(lambda: (rows := rig.ctl_json("zone", "list")) and
                         not [row for row in rows if row["state"] == "loading"] and rows, "all zones are read", 120, 0.2)
     states = {}
@@ -225,13 +234,110 @@ def thirteen_thousand_zones_are_served_and_one_broken_among_them_stops_none(rig)
 
 
 @test(THOUSANDS, time_s=240)
-def one_of_thirteen_thousand_zones_is_reloaded_in_a_moment(rig):
-    (rig.dir / "many" / "z7.zone").write_text(HEAD.format(serial=99))
-    began = time.monotonic()
-    rig.ctl("zone", "reload", "z7.many.example")
-    took = time.monotonic() - began
-    same(address(rig, "www.z7.many.example"), "198.18.20.99")
-    check(took < 1, f"took {took:.2f} s")
+def one_of_twenty_thousand_zones_is_reloaded_within_100_ms_of_the_command(rig):
+    took = []
+    for serial in range(90, 100):
+        rewrite(rig, "many/z7.zone", HEAD.format(serial=serial))
+        began = time.monotonic()
+        rig.ctl("zone", "reload", "z7.many.example")
+        same(address(rig, "www.z7.many.example"), f"198.18.20.{serial}")
+        took.append(time.monotonic() - began)
+    comment(f"command and answer within {min(took) * 1000:.1f} ms, median {sorted(took)[5] * 1000:.1f} ms")
+    check(min(took) < 0.1, f"took {took}")
+
+
+@test(THOUSANDS, time_s=240)
+def a_list_of_zones_can_be_narrowed_down_by_name(rig):
+    same(zone_rows(rig, "z1234?.many.example").keys(), {f"z1234{i}.many.example" for i in range(10)})
+    same(zone_rows(rig, "Z77.many.example").keys(), {"z77.many.example"})
+    same(zone_rows(rig, "failed", "z65*").keys(), {"z6500.many.example"})
+
+
+# Zones that come and go while running
+
+@test(GATHERED)
+def the_files_of_the_zone_directory_are_zones(rig):
+    same(address(rig, "www.one.example"), "198.18.20.1")
+    rewrite(rig, "set/two.example.zone", HEAD.format(serial=2))
+    rig.ctl("zone", "reload")
+    same(address(rig, "www.two.example"), "198.18.20.2")
+    (rig.dir / "set" / "two.example.zone").unlink()
+    rig.ctl("config", "reload")
+    same(address(rig, "www.two.example"), "REFUSED")
+    rewrite(rig, "set/bad..name.zone", HEAD.format(serial=2))
+    done = rig.ctl("zone", "reload", check_it=False)
+    same(done.returncode, 1)
+    check("bad..name" in done.stderr, done.stderr)
+    (rig.dir / "set" / "bad..name.zone").unlink()
+    same(address(rig, "www.one.example"), "198.18.20.1")
+
+
+def restart_control(rig):
+    pid = rig.pid("control")
+    rig.kill("control")
+    rig.wait_for_restart("control", pid)
+    rig.wait_for_control()
+    wait_until(lambda: rig.ctl_json("status")["zones"]["complete"], "all zones are read")
+
+
+@test(GATHERED)
+def a_zone_added_while_running_is_served_after_restarts_until_it_is_removed(rig):
+    rewrite(rig, "more.example.zone", HEAD.format(serial=7))
+    same(address(rig, "www.more.example"), "REFUSED")
+    rig.ctl("zone", "add", "more.example", f"{rig.dir}/more.example.zone")
+    for over in ("udp", "tcp"):
+        same(address(rig, "www.more.example", over), "198.18.20.7", over)
+    rig.ctl("zone", "reload")
+    same(address(rig, "www.more.example"), "198.18.20.7", "after a reload of all zones")
+    same(rig.ctl("zone", "add", "more.example", "/nowhere", check_it=False).returncode, 1, "adding it twice")
+    restart_control(rig)
+    same(rig.ctl_json("zone", "status", "more.example")["added"], True)
+    same(address(rig, "www.more.example"), "198.18.20.7", "after a restart of control")
+    rig.ctl("zone", "remove", "more.example")
+    same(address(rig, "www.more.example"), "REFUSED")
+    restart_control(rig)
+    same(address(rig, "www.more.example"), "REFUSED", "after a restart")
+
+
+@test(GATHERED)
+def a_broken_file_adds_nothing(rig):
+    rewrite(rig, "broken.example.zone", HEAD.format(serial=7) + "x IN A 1.2.3.999\n")
+    done = rig.ctl("zone", "add", "broken.example", f"{rig.dir}/broken.example.zone", check_it=False)
+    same(done.returncode, 1)
+    check("broken.example.zone:6:" in done.stderr, done.stderr)
+    same(rig.ctl("zone", "status", "broken.example", check_it=False).returncode, 1)
+
+
+@test(GATHERED)
+def a_zone_of_the_configuration_is_not_removed_by_command(rig):
+    done = rig.ctl("zone", "remove", "one.example", check_it=False)
+    same(done.returncode, 1)
+    check("take it out there" in done.stderr, done.stderr)
+    same(address(rig, "www.one.example"), "198.18.20.1")
+
+
+@test(GATHERED)
+def a_large_zone_comes_back_from_its_saved_image_when_the_memory_is_gone(rig):
+    text = HEAD.format(serial=1) + "".join(f"h{i} IN A 198.18.21.{i % 250}\n" for i in range(40000))
+    rewrite(rig, "set/large.example.zone", text)
+    rig.ctl("zone", "reload")
+    saved = rig.dir / "images" / "large.example.image"
+    wait_until(saved.exists, "the image is saved")
+    def lose_memory():
+        for place in rig.region_directories():
+            (place / "zones").unlink(missing_ok=True)
+        restart_control(rig)
+        wait_until(lambda: address(rig, "h39999.large.example") == "198.18.21.249", "the dataplane has the new region")
+    lose_memory()
+    same(rig.ctl_json("zone", "status", "large.example")["adopted"], True, "taken from its image")
+    check("from its saved image" in rig.log("control"), "no line in the log")
+    same(address(rig, "www.one.example"), "198.18.20.1", "a small zone beside it")
+    with saved.open("r+b") as image:
+        image.seek(saved.stat().st_size // 2)
+        image.write(b"\xff" * 4096)
+    lose_memory()
+    same(rig.ctl_json("zone", "status", "large.example")["adopted"], False, "read again")
+    check("its saved image is not used: it is damaged" in rig.log("control"), "no line in the log")
 
 
 # The tools for zone files and configurations
