@@ -449,6 +449,88 @@ static void what_a_naptr_leads_to_is_added_as_its_flags_say(void **state)
 	policy.minimal = 0;
 }
 
+static void the_cname_of_a_dname_answers_a_question_for_cname(void **state)
+{
+	(void)state;
+	assert_string_equal(ask("host.old.example.test.", "CNAME", 0), "rcode 0 aa\nanswer:\n"
+		"old.example.test. 3600 DNAME new.example.test.\nhost.old.example.test. 3600 CNAME host.new.example.test.\n");
+}
+
+static void a_dname_that_is_met_again_is_not_repeated(void **state)
+{
+	(void)state;
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.20\nloop DNAME loop.loop\n", "round.test.");
+	const char *seen = ask("x.loop.round.test.", "A", TCP);
+	const char *first = strstr(seen, " DNAME ");
+	assert_non_null(first);
+	assert_null(strstr(first + 1, " DNAME "));
+	assert_int_equal(load_be16(reply_wire + 6), 17); // CHAIN_MAX_STEPS CNAMEs and the DNAME
+}
+
+static void the_ds_behind_an_alias_is_the_parents_too(void **state)
+{
+	(void)state;
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.20\nkid NS ns\nkid DS 1 8 2 00ff\n", "up.test.");
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.20\n", "kid.up.test.");
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.20\nto CNAME kid.up.test.\n", "from.test.");
+	assert_string_equal(ask("to.from.test.", "DS", 0),
+		"rcode 0 aa\nanswer:\nto.from.test. 60 CNAME kid.up.test.\nkid.up.test. 60 DS\n");
+}
+
+// A signed zone with made-up signatures; each RRSIG fills 190 octets of a message.
+#define SIGNED(type) "RRSIG " type " 13 3 60 20270101000000 20260101000000 1038 sig.test. " \
+	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" \
+	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"
+
+static void load_signed(void)
+{
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n@ DNSKEY 257 3 13 AAAA\n@ NSEC mx NS SOA NSEC DNSKEY\n"
+		"mx MX 1 ns\nmx MX 2 ns2\nmx MX 3 ns3\nmx MX 4 ns4\nmx MX 5 ns5\nmx " SIGNED("MX") "mx NSEC ns MX NSEC\n"
+		"ns A 192.0.2.1\nns " SIGNED("A") "ns2 A 192.0.2.2\nns2 " SIGNED("A") "ns3 A 192.0.2.3\nns3 " SIGNED("A")
+		"ns4 A 192.0.2.4\nns4 " SIGNED("A") "ns5 A 192.0.2.5\nns5 " SIGNED("A")
+		"ns NSEC @ A NSEC\nsvc HTTPS 1 ns\nsvc NSEC @ NSEC HTTPS\n"
+		"*.a CNAME x.b\n*.b CNAME x.c\n*.c CNAME x.d\n*.d CNAME x.e\n*.e CNAME x.f\n*.f CNAME x.g\n*.g CNAME x.h\n*.h CNAME x.i\n"
+		"*.i CNAME x.j\n*.j CNAME none\n"
+		"*.a NSEC @ CNAME NSEC\n*.b NSEC @ CNAME NSEC\n*.c NSEC @ CNAME NSEC\n*.d NSEC @ CNAME NSEC\n*.e NSEC @ CNAME NSEC\n"
+		"*.f NSEC @ CNAME NSEC\n*.g NSEC @ CNAME NSEC\n*.h NSEC @ CNAME NSEC\n*.i NSEC @ CNAME NSEC\n*.j NSEC @ CNAME NSEC\n",
+		"sig.test.");
+}
+
+static void addresses_go_without_their_signatures_when_space_is_short(void **state)
+{
+	(void)state;
+	load_signed();
+	const char *seen = ask("mx.sig.test.", "MX", WITH_DO);
+	unsigned count = 0;
+	assert_null(strstr(seen, " tc"));
+	for (const char *at = strstr(seen, "additional:"); (at = strstr(at, " A 192.0.2.")); at++)
+		count++;
+	assert_int_equal(count, 5);
+	assert_true(load_be16(reply_wire + 10) < 11); // five addresses, OPT, not every RRSIG
+	ask("mx.sig.test.", "MX", WITH_DO | TCP);
+	assert_int_equal(load_be16(reply_wire + 10), 11);
+}
+
+static void any_leads_with_data_and_keeps_links_for_who_wants_them(void **state)
+{
+	(void)state;
+	load_signed();
+	assert_string_equal(ask("svc.sig.test.", "ANY", 0), "rcode 0 aa\nanswer:\nsvc.sig.test. 60 HTTPS\n"
+		"additional:\nns.sig.test. 60 A 192.0.2.1\n");
+	assert_non_null(strstr(ask("svc.sig.test.", "ANY", TCP | WITH_DO), "svc.sig.test. 60 NSEC"));
+	assert_null(strstr(ask("svc.sig.test.", "ANY", TCP), "NSEC"));
+}
+
+static void every_wildcard_of_a_chain_is_proved(void **state)
+{
+	(void)state;
+	load_signed();
+	const char *seen = ask("x.a.sig.test.", "A", TCP | WITH_DO);
+	char name[] = "*.a.sig.test. ";
+	for (; name[2] <= 'j'; name[2]++)
+		assert_non_null(strstr(strstr(seen, "authority:"), name));
+}
+
 static void outside_our_zones_is_refused_or_a_miss(void **state)
 {
 	(void)state;
@@ -492,6 +574,12 @@ int main(void)
 		cmocka_unit_test(names_beyond_the_reach_of_pointers_are_written_in_full),
 		cmocka_unit_test(an_alias_chain_ends_where_pointers_do_not_reach),
 		cmocka_unit_test(a_wildcard_alias_to_itself_is_followed_once),
+		cmocka_unit_test(the_cname_of_a_dname_answers_a_question_for_cname),
+		cmocka_unit_test(a_dname_that_is_met_again_is_not_repeated),
+		cmocka_unit_test(the_ds_behind_an_alias_is_the_parents_too),
+		cmocka_unit_test(addresses_go_without_their_signatures_when_space_is_short),
+		cmocka_unit_test(any_leads_with_data_and_keeps_links_for_who_wants_them),
+		cmocka_unit_test(every_wildcard_of_a_chain_is_proved),
 		cmocka_unit_test(outside_our_zones_is_refused_or_a_miss),
 		cmocka_unit_test(transfers_are_refused),
 	};
