@@ -518,6 +518,28 @@ def ethernet(target, source, kind, payload, tags=()):
     return head + struct.pack("!H", kind) + payload
 
 
+# Of frames that are replayed from a file.
+CLIENT_MAC, SERVER_MAC = bytes.fromhex("020000000001"), bytes.fromhex("020000000053")
+
+
+def write_pcap(path, frames):
+    with open(path, "wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+        for number, frame in enumerate(frames):
+            file.write(struct.pack("<IIII", 1700000000 + number // 1000, number % 1000 * 1000, len(frame), len(frame)) + frame)
+
+
+def read_pcap(path):
+    data = path.read_bytes()
+    check(data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1"), "not a pcap file")
+    at, frames = 24, []
+    while at < len(data):
+        length = struct.unpack("<I", data[at + 8:at + 12])[0]
+        frames.append(data[at + 16:at + 16 + length])
+        at += 16 + length
+    return frames
+
+
 def appliance_mac(rig):
     """From the client's neighbour table, after a question."""
     rig.ask(".", "SOA")

@@ -8,7 +8,6 @@ from flow import *
 
 COUNT = 4096
 MILLION = 1000000
-CLIENT_MAC, SERVER_MAC = bytes.fromhex("020000000001"), bytes.fromhex("020000000053")
 CONFIG = """
 name: {name}
 runtime-dir: {dir}/run
@@ -21,24 +20,6 @@ zones:
   - {{name: test.example, file: {zones}/test.example.zone}}
 log: {{level: info, target: stderr}}
 """
-
-
-def write_pcap(path, frames):
-    with open(path, "wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
-        for number, frame in enumerate(frames):
-            file.write(struct.pack("<IIII", 1700000000 + number // 1000, number % 1000 * 1000, len(frame), len(frame)) + frame)
-
-
-def read_pcap(path):
-    data = path.read_bytes()
-    check(data[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1"), "not a pcap file")
-    at, frames = 24, []
-    while at < len(data):
-        length = struct.unpack("<I", data[at + 8:at + 12])[0]
-        frames.append(data[at + 16:at + 16 + length])
-        at += 16 + length
-    return frames
 
 
 def queries(count):
