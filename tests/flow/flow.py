@@ -90,13 +90,34 @@ def program(name):
     raise Failure(f"no {name} in {BUILD}")
 
 
+def move_to(namespace):
+    fd = os.open(namespace, os.O_RDONLY)
+    try:
+        check(libc.setns(fd, CLONE_NEWNET) == 0, "setns failed")
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def inside(namespace):
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        move_to(f"/run/netns/{namespace}")
+        try:
+            yield
+        finally:
+            check(libc.setns(before, CLONE_NEWNET) == 0, "setns failed")
+    finally:
+        os.close(before)
+
+
 class Spec:
     """What a rig starts with. `config` is YAML in which {dir} stands for a directory of the test's own, in
     which `files` (name -> text) are laid out first; without `config` the zones of `zone_list` are served."""
 
-    def __init__(self, config=None, files=None, zone_list=None, driver="af_packet", prepare=None):
+    def __init__(self, config=None, files=None, zone_list=None, driver="af_packet", prepare=None, ports=None):
         self.config, self.files, self.zone_list = config, files or {}, zone_list
-        self.driver, self.prepare = driver, prepare
+        self.driver, self.prepare, self.ports = driver, prepare, ports
 
 
 class Rig:
@@ -117,6 +138,8 @@ class Rig:
         for name, text in self.spec.files.items():
             (self.dir / name).write_text(text)
         arguments = ["--port-driver", self.spec.driver]
+        if self.spec.ports:
+            arguments += ["--ports", self.spec.ports]
         if self.spec.prepare:
             self.spec.prepare(self.dir)
         if self.spec.config is not None:
@@ -133,9 +156,13 @@ class Rig:
     def enter(self):
         """From here on this process and what it starts live in the client namespace."""
         self.home = os.open("/proc/self/ns/net", os.O_RDONLY)
-        there = os.open(f"/run/netns/pollux-{self.name}", os.O_RDONLY)
-        check(libc.setns(there, CLONE_NEWNET) == 0, "setns failed")
-        os.close(there)
+        move_to(f"/run/netns/pollux-{self.name}")
+
+    @contextmanager
+    def behind(self, port):
+        """For a while this thread and what it starts live in the client namespace of that port."""
+        with inside(f"pollux-{self.name}.{port}" if port else f"pollux-{self.name}"):
+            yield
 
     def leave(self):
         if self.home is not None:
