@@ -88,6 +88,8 @@ static enum outcome write_reply(struct ask *ask, const struct message *m)
 	uint32_t limit = answer_limit(&r->policy, q, ask->asker.transport);
 	ask->rcode = RCODE_SERVFAIL;
 	ask_face_client(ask);
+	if (limit > r->reply.room)
+		limit = r->reply.room;
 	// The composer knows of a plain OPT: what ours has more than that is kept free here, and put in its place.
 	uint32_t options = q->edns ? answer_opt_bytes(q, &r->parties) - OPT_BYTES : 0;
 	if (!composer_start(c, r->buffer, limit - options, q->id, flags, q->wire + DNS_HEADER_BYTES,

@@ -36,8 +36,16 @@ static void on_reply(void *ctx, const uint8_t *wire, unsigned bytes)
 	free(miss);
 }
 
+// As the dataplane reckons for its own answers: what a packet of the port's MTU has room for behind the headers.
+static unsigned room_on(const struct side_door *door, unsigned port, unsigned header_bytes)
+{
+	const struct stats *stats = side_door_stats(door);
+	unsigned mtu = stats && port < PORTS_MAX ? stats->port[port].mtu : 0;
+	return mtu >= header_bytes + DNS_UDP_PLAIN_BYTES ? mtu - header_bytes : DNS_UDP_PLAIN_BYTES;
+}
+
 // Source address and port, RFC 791 3.1, RFC 8200 3, RFC 768. False: no room for the headers.
-static bool read_asker(struct asker *asker, const struct msg *msg, const uint8_t *frame)
+static bool read_asker(const struct side_door *door, struct asker *asker, const struct msg *msg, const uint8_t *frame)
 {
 	const uint8_t *ip = frame + msg->network_at, *udp = frame + msg->dns_at - UDP_HEADER_BYTES;
 	unsigned room = msg->dns_at - msg->network_at;
@@ -48,6 +56,7 @@ static bool read_asker(struct asker *asker, const struct msg *msg, const uint8_t
 		ip4->sin_family = AF_INET;
 		memcpy(&ip4->sin_port, udp, 2);
 		memcpy(&ip4->sin_addr, ip + 12, 4);
+		asker->room_bytes = room_on(door, msg->port, IP4_HEADER_BYTES + UDP_HEADER_BYTES);
 		return true;
 	}
 	if (room >= IP6_HEADER_BYTES + UDP_HEADER_BYTES && ip[0] >> 4 == 6) {
@@ -55,6 +64,7 @@ static bool read_asker(struct asker *asker, const struct msg *msg, const uint8_t
 		ip6->sin6_family = AF_INET6;
 		memcpy(&ip6->sin6_port, udp, 2);
 		memcpy(&ip6->sin6_addr, ip + 8, 16);
+		asker->room_bytes = room_on(door, msg->port, IP6_HEADER_BYTES + UDP_HEADER_BYTES);
 		return true;
 	}
 	return false;
@@ -65,7 +75,7 @@ static void on_miss(void *ctx, const struct msg *msg, const uint8_t *frame)
 	struct misses *misses = ctx;
 	struct asker asker;
 	misses->counters.taken++;
-	if (!read_asker(&asker, msg, frame)) {
+	if (!read_asker(misses->door, &asker, msg, frame)) {
 		misses->counters.malformed++;
 		return;
 	}

@@ -52,6 +52,8 @@ void ask_face_client(struct ask *ask)
 		p->idle_100ms = (uint16_t)(idle < 1 ? 1 : idle < UINT16_MAX ? idle : UINT16_MAX);
 	}
 	r->reply.parties = p;
+	unsigned room = ask->asker.room_bytes;
+	r->reply.room = room && room < sizeof(r->buffer) ? room : sizeof(r->buffer);
 }
 
 static void fail(struct ask *ask, enum rcode rcode)
@@ -160,7 +162,6 @@ struct resolver *resolver_new(
 	r->catalog = catalog;
 	r->tap = tap;
 	r->reply.wire = r->buffer;
-	r->reply.room = sizeof(r->buffer);
 	take_config(r, config);
 	r->forwarders = forwarders_new(base, r, config);
 	if (!r->forwarders) {

@@ -26,6 +26,7 @@ struct asker {
 	struct sockaddr_storage address;
 	enum transport transport;
 	unsigned idle_ms; // over TCP: how long its connection may be idle
+	unsigned room_bytes; // over UDP: what a packet of its link has room for; 0: not known
 };
 
 // Called exactly once for each question, perhaps before resolver_ask() returns. `wire` is the whole reply, made for the

@@ -41,6 +41,14 @@ enum status side_door_reply(struct side_door *door, const struct msg *miss, cons
 	return reply_status;
 }
 
+static struct stats stats;
+
+const struct stats *side_door_stats(const struct side_door *door)
+{
+	(void)door;
+	return &stats;
+}
+
 static unsigned questions;
 static struct asker asker;
 static uint8_t question[512];
@@ -144,6 +152,23 @@ static void padding_behind_the_datagram_is_not_part_of_the_question(void **state
 	answer(answer_ctx, NULL, 0);
 }
 
+static void an_answer_has_room_in_a_packet_of_the_ports_mtu(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned mtu, header, room;
+	} cases[] = { { 1500, 20, 1472 }, { 1500, 40, 1452 }, { 1280, 20, 1252 }, { 1280, 40, 1232 },
+		{ 576, 20, 548 }, { 0, 20, 512 } };
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct msg msg = make_frame(cases[i].header, 0);
+		msg.port = 3;
+		stats.port[3].mtu = (uint16_t)cases[i].mtu;
+		handler(handler_ctx, &msg, frame);
+		assert_int_equal(asker.room_bytes, cases[i].room);
+		answer(answer_ctx, NULL, 0);
+	}
+}
+
 static void no_answer_and_a_full_ring_are_counted(void **state)
 {
 	(void)state;
@@ -182,6 +207,7 @@ int main(void)
 		TEST(a_miss_goes_to_the_chain_and_its_answer_back_with_the_headers_it_came_with),
 		TEST(an_ip6_asker_is_known_by_its_address),
 		TEST(padding_behind_the_datagram_is_not_part_of_the_question),
+		TEST(an_answer_has_room_in_a_packet_of_the_ports_mtu),
 		TEST(no_answer_and_a_full_ring_are_counted),
 		TEST(headers_without_room_for_ip_and_udp_are_malformed),
 	};

@@ -102,9 +102,11 @@ static unsigned write_query(uint8_t *wire, const struct client *c)
 	return (unsigned)writer_bytes(&w);
 }
 
+static unsigned room_bytes; // of the asker's link; 0: not known
+
 static struct answer *ask_wire(const uint8_t *wire, unsigned bytes, enum transport transport)
 {
-	struct asker asker = { .transport = transport };
+	struct asker asker = { .transport = transport, .room_bytes = room_bytes };
 	assert_true(asked < ASKED_MAX);
 	struct answer *a = &answers[asked++];
 	a->calls = a->bytes = 0;
@@ -492,6 +494,18 @@ static void additional_records_are_left_out_without_tc(void **state)
 	assert_int_equal(count(a, SECTION_ADDITIONAL), 0);
 }
 
+static void an_answer_that_does_not_fit_the_askers_link_is_truncated(void **state)
+{
+	(void)state;
+	server.script = answer_much;
+	room_bytes = 600;
+	const struct answer *a = ask(&edns);
+	room_bytes = 0;
+	assert_int_equal(a->message.flags & FLAG_TC, FLAG_TC);
+	assert_in_range(a->bytes, 1, 600);
+	assert_int_equal(ask(&edns)->message.flags & FLAG_TC, 0);
+}
+
 static void big_answers_come_over_tcp_from_the_server(void **state)
 {
 	(void)state;
@@ -768,6 +782,7 @@ int main(void)
 		TEST(rdata_of_unknown_types_passes_unchanged),
 		TEST(what_does_not_fit_is_left_out_as_whole_rrsets_with_tc),
 		TEST(additional_records_are_left_out_without_tc),
+		TEST(an_answer_that_does_not_fit_the_askers_link_is_truncated),
 		TEST(big_answers_come_over_tcp_from_the_server),
 		TEST(signatures_are_for_those_who_ask_for_them),
 		TEST(equal_questions_share_one_query),
