@@ -14,16 +14,14 @@
 
 struct peer {
 	uint64_t address[2];
-	uint8_t tags[TAGS_MAX_BYTES];
-	uint32_t bytes; // of tags
+	struct tag_choice has;
 	bool known;
 };
 
 struct tags {
-	struct peer *peers; // NULL: no tagged frame yet
-	uint64_t seed;	    // addresses come from outside: nobody shall know who shares a place with whom
-	uint8_t latest[TAGS_MAX_BYTES];
-	unsigned latest_bytes;
+	uint64_t seed; // addresses come from outside: nobody shall know who shares a place with whom
+	struct tag_choice latest; // no octets: no tagged frame yet
+	struct peer peers[PEERS]; // by IP address and, for what goes through routers, by MAC
 };
 
 struct tags *tags_new(void)
@@ -36,8 +34,6 @@ struct tags *tags_new(void)
 
 void tags_free(struct tags *tags)
 {
-	if (tags)
-		free(tags->peers);
 	free(tags);
 }
 
@@ -87,49 +83,80 @@ static bool find_address(
 	return true;
 }
 
-static struct peer *place_of(const struct tags *tags, const uint64_t address[2])
+// No host has an IP address that ends like this.
+static void mac_as_address(uint64_t address[2], const uint8_t *mac)
+{
+	address[0] = 0;
+	address[1] = UINT64_MAX;
+	memcpy(address, mac, 6);
+}
+
+static size_t place_of(const struct tags *tags, const uint64_t address[2])
 {
 	uint64_t hash = (address[0] ^ tags->seed) * UINT64_C(0x9e3779b97f4a7c15);
 	hash = (hash ^ (hash >> 29) ^ address[1]) * UINT64_C(0xbf58476d1ce4e5b9);
-	return &tags->peers[(hash >> 40) & (PEERS - 1)];
+	return (hash >> 40) & (PEERS - 1);
+}
+
+static void remember(struct tags *tags, const uint64_t address[2], const struct tag_choice *has)
+{
+	tags->peers[place_of(tags, address)] =
+		(struct peer){ .address = { address[0], address[1] }, .has = *has, .known = true };
+}
+
+static const struct tag_choice *recall(const struct tags *tags, const uint64_t address[2])
+{
+	const struct peer *peer = &tags->peers[place_of(tags, address)];
+	return peer->known && !memcmp(peer->address, address, sizeof(peer->address)) ? &peer->has : NULL;
 }
 
 unsigned tags_learn(struct tags *tags, const uint8_t *frame, size_t bytes)
 {
 	unsigned count = tag_bytes(frame, bytes);
+	struct tag_choice has = { .bytes = count };
 	uint64_t address[2];
 
-	if (count && !tags->peers)
-		tags->peers = calloc(PEERS, sizeof(*tags->peers));
-	if (!tags->peers || bytes < TAGS_AT + count + 2u)
+	if (bytes < TAGS_AT + count + 2u)
 		return count;
-	if (count) {
-		memcpy(tags->latest, frame + TAGS_AT, count);
-		tags->latest_bytes = count;
-	}
+	memcpy(has.tags, frame + TAGS_AT, count);
+	if (count)
+		tags->latest = has;
+	mac_as_address(address, frame + 6);
+	remember(tags, address, &has);
 	unsigned network_at = TAGS_AT + count + 2;
-	if (!find_address(address, load_be16(frame + network_at - 2), frame + network_at, bytes - network_at,
+	if (find_address(address, load_be16(frame + network_at - 2), frame + network_at, bytes - network_at,
 		    SENDER))
-		return count;
-	struct peer *peer = place_of(tags, address);
-	*peer = (struct peer){ .address = { address[0], address[1] }, .bytes = count, .known = true };
-	memcpy(peer->tags, frame + TAGS_AT, count);
+		remember(tags, address, &has);
 	return count;
 }
 
-unsigned tags_for(const struct tags *tags, const uint8_t *frame, size_t bytes, uint8_t to[TAGS_MAX_BYTES])
+static unsigned add_choice(struct tag_choice *to, unsigned count, const struct tag_choice *one)
 {
+	for (unsigned i = 0; i < count; i++)
+		if (to[i].bytes == one->bytes && !memcmp(to[i].tags, one->tags, one->bytes))
+			return count;
+	to[count] = *one;
+	return count + 1;
+}
+
+unsigned tags_for(const struct tags *tags, const uint8_t *frame, size_t bytes, struct tag_choice to[TAG_CHOICES_MAX])
+{
+	static const struct tag_choice none;
+	const struct tag_choice *known = NULL;
 	uint64_t address[2];
-	if (!tags->peers || bytes < TAGS_AT + 2)
-		return 0;
-	if (find_address(address, load_be16(frame + TAGS_AT), frame + TAGS_AT + 2, bytes - TAGS_AT - 2,
-		    RECEIVER)) {
-		const struct peer *peer = place_of(tags, address);
-		if (peer->known && !memcmp(peer->address, address, sizeof(address))) {
-			memcpy(to, peer->tags, sizeof(peer->tags));
-			return peer->bytes;
-		}
+	if (!tags->latest.bytes || bytes < TAGS_AT + 2)
+		return add_choice(to, 0, &none);
+	if (find_address(address, load_be16(frame + TAGS_AT), frame + TAGS_AT + 2, bytes - TAGS_AT - 2, RECEIVER))
+		known = recall(tags, address);
+	bool to_group = frame[0] & 1;
+	if (!known && !to_group) {
+		mac_as_address(address, frame);
+		known = recall(tags, address);
 	}
-	memcpy(to, tags->latest, sizeof(tags->latest));
-	return tags->latest_bytes;
+	unsigned count = add_choice(to, 0, known ? known : &tags->latest);
+	if (to_group) {
+		count = add_choice(to, count, &tags->latest);
+		count = add_choice(to, count, &none);
+	}
+	return count;
 }

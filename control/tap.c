@@ -92,26 +92,33 @@ static bool is_noise(const uint8_t *frame, size_t bytes)
 	return ip[6] == IPPROTO_HOPOPTS || (ip[6] == IPPROTO_ICMPV6 && ip[40] == 133);
 }
 
+static void send_down(struct tap_port *port, const uint8_t *frame, size_t bytes)
+{
+	struct tap *tap = port->tap;
+	if (bytes > FRAME_MAX_BYTES || side_door_frame(tap->door, port->index, frame, (unsigned)bytes))
+		tap->counters.dropped_out++; // TCP sends again, and a TAP that is not emptied would fill
+	else
+		tap->counters.frames_out++;
+}
+
 // In front of `frame` there is room for tags.
 static void give_out(struct tap_port *port, uint8_t *frame, size_t bytes)
 {
-	struct tap_counters *count = &port->tap->counters;
-	uint8_t tags[TAGS_MAX_BYTES];
+	struct tag_choice choice[TAG_CHOICES_MAX];
 
 	if (is_noise(frame, bytes)) {
-		count->filtered_out++;
+		port->tap->counters.filtered_out++;
 		return;
 	}
-	unsigned more = tags_for(port->tags, frame, bytes, tags);
-	if (more) {
-		memmove(frame - more, frame, TAGS_AT);
-		memcpy(frame - more + TAGS_AT, tags, more);
+	unsigned choices = tags_for(port->tags, frame, bytes, choice);
+	uint8_t macs[TAGS_AT];
+	memcpy(macs, frame, sizeof(macs));
+	for (unsigned i = 0; i < choices; i++) {
+		uint8_t *start = frame - choice[i].bytes;
+		memcpy(start, macs, sizeof(macs));
+		memcpy(start + TAGS_AT, choice[i].tags, choice[i].bytes);
+		send_down(port, start, bytes + choice[i].bytes);
 	}
-	if (bytes + more > FRAME_MAX_BYTES ||
-		side_door_frame(port->tap->door, port->index, frame - more, (unsigned)(bytes + more)))
-		count->dropped_out++; // TCP sends again, and a TAP that is not emptied would fill
-	else
-		count->frames_out++;
 }
 
 static void take_sent(evutil_socket_t fd, short what, void *ctx)

@@ -18,7 +18,7 @@ static void must(bool good)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct partial partial;
-	uint8_t back[TAGS_MAX_BYTES];
+	struct tag_choice back[TAG_CHOICES_MAX];
 	struct tags *tags = tags_new();
 	must(tags != NULL);
 	unsigned count = tags_learn(tags, data, size);
@@ -28,7 +28,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(partial.start_at + partial.field_at + 2 <= size);
 	}
 	unsigned given = tags_for(tags, data, size, back);
-	must(given == 0 || (given == count && memcmp(back, data + TAGS_AT, count) == 0));
+	must(given >= 1 && given <= TAG_CHOICES_MAX);
+	for (unsigned i = 0; i < given; i++)
+		must(back[i].bytes == 0 ||
+			(back[i].bytes == count && memcmp(back[i].tags, data + TAGS_AT, count) == 0));
 	tags_free(tags);
 	return 0;
 }
