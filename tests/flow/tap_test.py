@@ -3,6 +3,7 @@
 """The exception path: frames for the kernel's stack, down the ring, through the TAP and back."""
 
 from flow import *
+from tagged import Tagged
 
 SERVED = Spec(config=f"""
 ports:
@@ -13,8 +14,6 @@ zones:
   - {{name: example-domain.com, file: {ROOT}/zones/samples/example-domain.com.zone}}
   - {{name: test.example, file: "{{zones}}/test.example.zone"}}
 """)
-CLIENT_MAC = bytes.fromhex("0200000000c8")
-CLIENT = "198.18.0.200"
 DISTANT_4, DISTANT_6 = "198.19.0.1", "2001:db8:99::1"
 
 
@@ -113,48 +112,9 @@ def after_a_killed_control_old_connections_are_reset_and_new_ones_served(rig):
         expect_answer(sock, 10)
 
 
-class Tagged:
-    """A TCP client made of frames with VLAN tags, as far as one question needs it."""
-
-    ports = 20000 + os.getpid() % 20000
-
-    def __init__(self, link, target_mac, tags):
-        self.link, self.target, self.tags = link, target_mac, tags
-        self.head = ethernet(target_mac, CLIENT_MAC, 0, b"", tags)[:-2]
-        Tagged.ports += 1
-        self.port = Tagged.ports
-
-    def send(self, sequence, acknowledged, flags, data=b""):
-        tcp = struct.pack("!HHIIBBHHH", self.port, 53, sequence, acknowledged, 0x50, flags, 65000, 0, 0) + data
-        pseudo = ip4(CLIENT) + ip4(SERVICE_4) + struct.pack("!2H", 6, len(tcp))
-        tcp = tcp[:16] + struct.pack("!H", internet_checksum(pseudo + tcp)) + tcp[18:]
-        self.link.send(self.head + b"\x08\0" + packet4(tcp, CLIENT, SERVICE_4, 6))
-
-    def receive(self, flags):
-        """The TCP segment with these flags; neighbour questions on the way are answered, tagged alike."""
-        network, own = len(self.head), self.head[12:]
-        question = own + b"\x08\x06\0\1\x08\0\x06\x04\0\1"
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            frame = self.link.receive(lambda f: f[12:network] == own, 1)
-            if frame and frame[12:].startswith(question) and frame[network + 26:network + 30] == ip4(CLIENT):
-                asker = frame[network + 10:network + 20]
-                self.link.send(self.head + b"\x08\x06\0\1\x08\0\x06\x04\0\2" + CLIENT_MAC + ip4(CLIENT) + asker)
-            elif frame and frame[:6] == CLIENT_MAC and frame[network + 22 + 13] == flags:
-                return frame[network + 22:]
-        raise Failure(f"no segment with flags {flags:#x} and the tags")
-
-
 def ask_tagged(rig, *tags):
     with Link() as link:
-        client = Tagged(link, appliance_mac(rig), tags)
-        client.send(1000, 0, 0x02)
-        theirs = struct.unpack("!I", client.receive(0x12)[4:8])[0]
-        question = framed(query_wire("example-domain.com", ident=11))
-        client.send(1001, theirs + 1, 0x18, question)
-        reply = client.receive(0x18)[20:]
-        client.send(1001 + len(question), 0, 0x04)
-        same((reply[2:4], reply[5] & 15, reply[8:10]), (b"\0\x0b", 0, b"\0\1"), "id, rcode, answers")
+        Tagged(link, appliance_mac(rig), tags).expect_answer("example-domain.com")
 
 
 @test(SERVED)
