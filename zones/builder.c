@@ -186,6 +186,17 @@ static int file_index(struct zone_builder *builder, const char *file)
 	return files[builder->file_count] ? (int)builder->file_count++ : -1;
 }
 
+bool builder_is_inside(const struct zone_builder *builder, const uint8_t *name)
+{
+	const struct draft_name *apex = &builder->names[0];
+	unsigned left = name_length(name, NAME_MAX_BYTES), i = 0;
+	for (; left > apex->bytes; left -= *name + 1u, name += *name + 1u)
+		;
+	while (i < left && fold_byte(name[i]) == apex->name[i])
+		i++;
+	return i == apex->bytes;
+}
+
 // The owner that has waited longest gets its name and its records.
 static enum status settle_owner(struct zone_builder *builder)
 {
@@ -237,7 +248,7 @@ static struct waiting_owner *wait_for_owner(struct zone_builder *builder, const 
 enum status zone_builder_add(void *ctx, const struct record *record)
 {
 	struct zone_builder *builder = ctx;
-	if (!name_is_under(record->owner, builder->names[0].name)) {
+	if (!builder_is_inside(builder, record->owner)) {
 		if (builder->report) {
 			char text[NAME_TEXT_BYTES];
 			report_at(builder->report, SEVERITY_WARNING, record->file, record->line, 1,
@@ -263,6 +274,8 @@ enum status zone_builder_add(void *ctx, const struct record *record)
 uint32_t builder_find(const struct zone_builder *builder, const uint8_t *name)
 {
 	struct folded_name folded;
+	if (!builder_is_inside(builder, name)) // as most name servers are: no look at the table
+		return NOT_FOUND;
 	name_prepare(&folded, name, name_length(name, NAME_MAX_BYTES), builder->seed);
 	return find(builder, &folded, folded.labels);
 }

@@ -79,6 +79,8 @@ _Static_assert(sizeof(struct draft_link) == sizeof(struct nsec3_link), "both are
 CHECKED enum status builder_settle(struct zone_builder *);
 // Index of the name, or UINT32_MAX. `name` need not be folded.
 uint32_t builder_find(const struct zone_builder *, const uint8_t *name);
+// The name is the apex or lies below it.
+bool builder_is_inside(const struct zone_builder *, const uint8_t *name);
 // The deepest existing ancestor of a name that is not there.
 uint32_t builder_encloser(const struct zone_builder *, const uint8_t *name);
 // First record of that type that counts, or NULL.

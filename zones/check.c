@@ -197,7 +197,7 @@ static void occlude(struct zone_builder *b, struct draft_name *name)
 static void find_glue(struct zone_builder *b, const struct draft_name *name)
 {
 	for (const struct draft_record *r = name->first; r; r = r->next) {
-		if (r->type != TYPE_NS || r->ignored || !name_is_under(r->rdata, b->names[0].name))
+		if (r->type != TYPE_NS || r->ignored || !builder_is_inside(b, r->rdata))
 			continue;
 		uint32_t index = builder_find(b, r->rdata);
 		if (index == NOT_FOUND) {

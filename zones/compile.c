@@ -364,42 +364,36 @@ static uint64_t whole_units(uint64_t bytes)
 }
 
 struct measure {
-	const struct draft_name *apex;
+	const struct zone_builder *b;
 	const struct draft_record *record;
 	uint64_t data;
-	unsigned names;
+	unsigned names, additionals;
 };
 
 static void measure_name(void *ctx, unsigned at, bool compressible)
 {
 	struct measure *m = ctx;
-	if (!compressible)
-		return;
-	m->names++;
-	const uint8_t *name = m->record->rdata + at;
-	unsigned left = name_length(name, NAME_MAX_BYTES);
-	for (; left > m->apex->bytes; left -= *name + 1u, name += *name + 1u)
-		;
-	if (left > 1 && is_name(m->apex, name, left))
-		m->data -= left - 2;
+	bool inside = builder_is_inside(m->b, m->record->rdata + at);
+	unsigned apex_bytes = m->b->names[0].bytes;
+	m->additionals += inside && additional_name_at(m->record) == (int)at;
+	m->names += compressible;
+	if (inside && compressible && apex_bytes > 1)
+		m->data -= apex_bytes - 2u;
 }
 
 static uint64_t measure_rrset(const struct zone_builder *b, const struct draft_name *name, uint16_t type)
 {
-	struct measure m = { .apex = &b->names[0] };
-	uint64_t additionals = 0;
+	struct measure m = { .b = b };
 	for (const struct draft_record *r = name->first; r; r = r->next) {
 		if (r->ignored || draft_rrset_type(r) != type)
 			continue;
 		m.data += 12u + r->rdata_bytes;
-		if (r->type != type)
-			continue;
 		m.record = r;
-		rdata_names(r->type, r->rdata, r->rdata_bytes, measure_name, &m);
-		additionals += additional_name_at(r) >= 0;
+		if (r->type == type)
+			rdata_names(r->type, r->rdata, r->rdata_bytes, measure_name, &m);
 	}
 	return sizeof(struct rrset) + whole_units(m.data) + whole_units(m.names * sizeof(uint32_t)) +
-		additionals * sizeof(struct additional);
+		m.additionals * sizeof(struct additional);
 }
 
 static uint64_t measure_node(const struct zone_builder *b, const struct draft_name *name, enum kind kind)
