@@ -355,6 +355,13 @@ static char *copy_paths(const struct image *image)
 	return copy ? memcpy(copy, paths, bytes) : NULL;
 }
 
+// What is served of a zone; without a look where there cannot be anything, for a million look-ups take their time.
+static const struct image *image_of(const struct publisher *p, const struct zone *zone)
+{
+	bool may_be = zone->tried || p->left_zones;
+	return may_be ? catalog_zone(p->catalog, zone->apex) : NULL;
+}
+
 static bool is_large(const struct image *image)
 {
 	return image->bytes >= SAVED_LEAST_BYTES;
@@ -365,7 +372,7 @@ static struct load *order_load(struct publisher *p, struct zone *zone)
 	struct load *load = load_new(zone->apex, zone->file);
 	if (!load)
 		return NULL;
-	const struct image *image = catalog_zone(p->catalog, zone->apex);
+	const struct image *image = image_of(p, zone);
 	if (image && image->source_ref && !zone->force) {
 		load->known_paths = copy_paths(image);
 		load->known_stamp = image->source_stamp;
@@ -513,8 +520,8 @@ static void saving_over(void *ctx, struct loader_task *task)
 // What is published now, from a thread that the reading goes before.
 static void save_image(struct publisher *p, struct zone *zone)
 {
-	const struct image *image = catalog_zone(p->catalog, zone->apex);
-	if (!p->image_directory || !image || !is_large(image))
+	const struct image *image = p->image_directory ? catalog_zone(p->catalog, zone->apex) : NULL;
+	if (!image || !is_large(image))
 		return;
 	if (zone->saving) {
 		zone->saving->again = true;
@@ -573,10 +580,10 @@ static void zone_published(struct publisher *p, struct zone *zone, struct load *
 
 static void publish_image(struct publisher *p, struct zone *zone, struct load *load)
 {
-	const struct image *old = catalog_zone(p->catalog, zone->apex);
+	const struct image *old = zone->state == ZONE_LOADING && !p->left_zones ? NULL : catalog_zone(p->catalog, zone->apex);
 	uint32_t old_records = old ? old->records : 0;
 	enum status status = catalog_publish(p->catalog, load->room);
-	if (old)
+	if (catalog_usage(p->catalog).retired_bytes) // the old image, or a directory that became too small
 		reclaimer_wanted(p->reclaimer);
 	if (status != ST_OK) {
 		catalog_cancel(p->catalog, load->room);
@@ -817,7 +824,7 @@ static void settle_unnamed(struct publisher *p, struct setup *setup, struct zone
 	if (!zone->wanted)
 		return;
 	if (zone->added) {
-		setup->adoptable += !p->configured && catalog_zone(p->catalog, zone->apex);
+		setup->adoptable += !p->configured && p->left_zones && catalog_zone(p->catalog, zone->apex);
 		if (!wish_for(p, zone, setup->order, false))
 			log_error("%s", status_text(ST_NO_MEMORY));
 	} else if (!setup->keeps_all) {
@@ -860,7 +867,7 @@ static bool step_setup(struct publisher *p, struct setup *setup)
 {
 	struct gathering *g = setup->gathering;
 	if (setup->next < g->count) {
-		setup->adoptable += !p->configured && catalog_zone(p->catalog, g->zones[setup->next].apex);
+		setup->adoptable += !p->configured && p->left_zones && catalog_zone(p->catalog, g->zones[setup->next].apex);
 		if (want_zone(p, setup->order, &g->zones[setup->next++]) != ST_OK)
 			setup->keeps_all = true;
 		return true;
