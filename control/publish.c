@@ -745,10 +745,10 @@ static void remove_zone(struct publisher *p, struct zone *zone)
 			log_error("%s: cannot be written: %s", p->added_path, strerror(errno));
 	}
 	withdraw(p, zone->apex);
-	drop_wishes(p, &zone->asked, NULL, NULL);
 	if (zone->queued)
 		p->counts.busy--;
 	set_wanted(p, zone, false);
+	drop_wishes(p, &zone->asked, NULL, NULL);
 	if (!zone->running && !zone->queued)
 		free_zone(p, zone);
 }
