@@ -29,7 +29,9 @@ def queries(count):
              ("x.wild.test.example", "TXT"), ("host.sub.test.example", "A"), ("test.example", "MX"), ("other.example", "A")]
     for i in range(count):
         name, kind = names[i % len(names)]
-        query = dns.message.make_query(name, kind, use_edns=0 if i % 3 else False, payload=1232, id=i & 0xffff)
+        cookie = [dns.edns.GenericOption(10, struct.pack("!Q", i))] if i % 6 == 5 else None
+        query = dns.message.make_query(name, kind, use_edns=0 if i % 3 else False, payload=1232, id=i & 0xffff,
+                                       options=cookie)
         packet = udp6(query.to_wire(), sport=1024 + i) if i % 2 else udp4(query.to_wire(), sport=1024 + i)
         tags = [(), ((0x8100, 10),), ((0x88a8, 100), (0x8100, 10))][i % 7 % 3]
         yield ethernet(SERVER_MAC, CLIENT_MAC, 0x86dd if i % 2 else 0x0800, packet, tags)
@@ -83,6 +85,7 @@ def each_of_4096_queries_is_answered():
             same(answer[12:ip_at(answer)], query[12:ip_at(query)], f"tags of answer {i}")
             asked, told = dns.message.from_wire(dns_of(query)), dns.message.from_wire(dns_of(answer))
             check(asked.is_response(told), f"answer {i} is none to its question: {told}")
+            same([len(option.to_wire()) for option in told.options], [24] * len(asked.options), f"cookies in answer {i}")
 
 
 @test()

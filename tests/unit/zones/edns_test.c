@@ -420,6 +420,18 @@ static void a_refusal_says_why(void **state)
 	assert_false(has(EDE));
 }
 
+static void before_the_zones_are_loaded_a_refusal_says_that(void **state)
+{
+	(void)state;
+	struct catalog *loaded = catalog;
+	assert_int_equal(catalog_open_private(&catalog, 11), ST_OK);
+	start("www.elsewhere.test.", 1, 1, 1232);
+	answer(OVER_UDP);
+	assert_option(EDE, "\0\x0e", 2);
+	catalog_close(catalog);
+	catalog = loaded;
+}
+
 static void the_version_of_the_zone_is_told_to_who_asks(void **state)
 {
 	(void)state;
@@ -628,6 +640,7 @@ int main(void)
 		SENTENCE(another_version_gets_badvers_and_no_options),
 		SENTENCE(another_opcode_gets_its_opt_back),
 		SENTENCE(a_refusal_says_why),
+		SENTENCE(before_the_zones_are_loaded_a_refusal_says_that),
 		SENTENCE(the_version_of_the_zone_is_told_to_who_asks),
 		SENTENCE(a_zone_version_in_a_question_is_a_format_error),
 		SENTENCE(keepalive_is_for_tcp),
