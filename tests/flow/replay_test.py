@@ -85,7 +85,8 @@ def each_of_4096_queries_is_answered():
             same(answer[12:ip_at(answer)], query[12:ip_at(query)], f"tags of answer {i}")
             asked, told = dns.message.from_wire(dns_of(query)), dns.message.from_wire(dns_of(answer))
             check(asked.is_response(told), f"answer {i} is none to its question: {told}")
-            same([len(option.to_wire()) for option in told.options], [24] * len(asked.options), f"cookies in answer {i}")
+            cookies = [len(option.to_wire()) for option in told.options if option.otype == 10]
+            same(cookies, [24] * len(asked.options), f"cookies in answer {i}")
 
 
 @test()
@@ -106,7 +107,7 @@ def tcpdump_finds_no_bad_checksum_in_4096_answers():
         replay(directory, "out.pcap")
         done = run("tcpdump", "-vv", "-n", "-r", directory / "out.pcap")
         same(len(re.findall(r"\[udp sum ok\]", done.stdout)), COUNT, "good UDP checksums")
-        bad = [line for line in done.stdout.splitlines() if "bad" in line.lower() and "sum" in line.lower()]
+        bad = [line for line in done.stdout.splitlines() if re.search(r"\bbad (\w+ )?ck?sum", line.lower())]
         check(not bad, "\n".join(bad[:5]))
 
 
