@@ -271,6 +271,7 @@ static bool wants_room(const struct load *load)
 // read, many share one, and loader->look finds those that are left.
 static void hand_back(struct loader *loader, const struct job *job)
 {
+	bool urgent = job->task || wants_room(job->load); // behind the lock it is somebody else's
 	pthread_mutex_lock(&loader->lock);
 	if (job->load)
 		STAILQ_INSERT_TAIL(&loader->finished, job->load, link);
@@ -279,7 +280,7 @@ static void hand_back(struct loader *loader, const struct job *job)
 	unsigned count = ++loader->finished_count;
 	bool last = STAILQ_EMPTY(&loader->to_read);
 	pthread_mutex_unlock(&loader->lock);
-	if (job->task || wants_room(job->load) || count == WAKE_LOADS || last)
+	if (urgent || count == WAKE_LOADS || last)
 		wake_loop(loader);
 }
 
