@@ -23,6 +23,7 @@
 #define SLICE_STEPS 64	    // zones between two looks at the clock
 #define SKIP_STEPS 16	    // of zones with which there is nothing to do, in one such step
 #define LARGE_BYTES (UINT64_C(4) << 20) // for such an image the region grows in a thread: it takes milliseconds
+#define AHEAD_BYTES (UINT64_C(16) << 20) // of the region, that small zones find ready without the event loop waiting for the kernel
 #define FAILED_LINES_MAX 50 // of the log, for one order: more zones than that are only counted
 
 const char *const zone_state_name[ZONE_STATE_COUNT] = { "loading", "loaded", "failed" };
@@ -118,6 +119,9 @@ struct publisher {
 	unsigned running, failed_lines;
 	uint32_t round;
 	uint64_t left_zones; // by a former process
+	struct loader_task growing; // makes the region longer before small zones need it
+	uint64_t grows_to;	    // bytes of the file; 0: it does not
+	enum status grown;
 	bool configured, knows_all; // all images are of zones that are known
 };
 
@@ -595,6 +599,34 @@ static void publish_image(struct publisher *p, struct zone *zone, struct load *l
 	zone_published(p, zone, load);
 }
 
+static void run_growing(struct loader_task *task, const _Atomic bool *interrupted)
+{
+	(void)interrupted;
+	struct publisher *p = (struct publisher *)((char *)task - offsetof(struct publisher, growing));
+	p->grown = catalog_back(p->catalog, p->grows_to);
+}
+
+// Without success the first zone that finds no room says so.
+static void growing_over(void *ctx, struct loader_task *task)
+{
+	(void)task;
+	struct publisher *p = ctx;
+	p->grows_to = p->grown == ST_OK ? p->grows_to : 0;
+	p->growing.run = NULL;
+}
+
+static void grow_ahead(struct publisher *p)
+{
+	if (catalog_usage(p->catalog).file_bytes < 4 * AHEAD_BYTES) // steps are short yet, and the memory may not be needed
+		return;
+	uint64_t growth = catalog_growth(p->catalog, AHEAD_BYTES);
+	if (growth <= p->grows_to || p->growing.run)
+		return;
+	p->grows_to = growth;
+	p->growing = (struct loader_task){ .run = run_growing, .done = growing_over, .ctx = p };
+	loader_run(p->loader, &p->growing);
+}
+
 // A small image that was written elsewhere.
 static void publish_copy(struct publisher *p, struct zone *zone, struct load *load)
 {
@@ -606,6 +638,7 @@ static void publish_copy(struct publisher *p, struct zone *zone, struct load *lo
 	}
 	memcpy(load->room, load->image, load->image->bytes);
 	publish_image(p, zone, load);
+	grow_ahead(p);
 }
 
 static void forget_zone(struct publisher *p, struct zone *zone, struct load *load)
