@@ -28,7 +28,7 @@ struct identity {
 	uint64_t rings_generation, stats_generation, started_s;
 	int32_t pid;
 	uint32_t workers, ports;
-	uint8_t mac[PORTS_MAX][6];
+	uint8_t mac[PORTS_MAX][6], link_up[PORTS_MAX];
 };
 
 struct handler {
@@ -120,8 +120,10 @@ static struct identity identity_of(const struct side_door *door)
 	found.pid = stats->pid;
 	found.workers = rings->workers;
 	found.ports = stats->ports;
-	for (unsigned i = 0; i < PORTS_MAX; i++)
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
 		memcpy(found.mac[i], stats->port[i].mac, 6);
+		found.link_up[i] = stats->port[i].link_up;
+	}
 	return found;
 }
 

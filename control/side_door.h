@@ -22,7 +22,7 @@ typedef void side_door_handler(void *ctx, const struct msg *msg, const uint8_t *
 struct side_door *side_door_new(struct event_base *, const struct config *, const char *shared_directory);
 void side_door_free(struct side_door *);
 void side_door_on(struct side_door *, enum msg_type, side_door_handler *, void *ctx);
-// Called each time a dataplane was found or its ports have changed, with its stats region (port MACs); at once
+// Called each time a dataplane was found or its ports have changed, with its stats region (port MACs and links); at once
 // when one is there already. Counts: side_door_workers(), side_door_ports().
 void side_door_on_attach(struct side_door *, void (*attached)(void *ctx, const struct stats *), void *ctx);
 

@@ -38,6 +38,7 @@ struct tap_port {
 	struct event *readable;
 	struct tags *tags;
 	unsigned index, ifindex;
+	uint8_t mac[6];
 	int fd;
 };
 
@@ -134,15 +135,34 @@ static void take_sent(evutil_socket_t fd, short what, void *ctx)
 	}
 }
 
-// Works on an interface that is up: a new dataplane may bring another MAC.
-static void take_macs(void *ctx, const struct stats *stats)
+// Works on an interface that is up: a new dataplane may bring another MAC. The same one again would make the
+// kernel forget its neighbours.
+static void take_mac(struct tap_port *port, const uint8_t *mac)
+{
+	struct ifreq request = { .ifr_hwaddr.sa_family = ARPHRD_ETHER };
+	if (memcmp(port->mac, mac, sizeof(port->mac)) == 0)
+		return;
+	memcpy(request.ifr_hwaddr.sa_data, mac, sizeof(port->mac));
+	if (ioctl(port->fd, SIOCSIFHWADDR, &request))
+		log_error("port %u: the TAP does not take the port's MAC: %s", port->index, strerror(errno));
+	else
+		memcpy(port->mac, mac, sizeof(port->mac));
+}
+
+// Without a carrier the routes of a TAP are passed over, and another port's are taken if there are any.
+static void take_link(struct tap_port *port, bool up)
+{
+	int carrier = up;
+	if (ioctl(port->fd, TUNSETCARRIER, &carrier)) // Linux before 5.0: always up
+		log_debug("port %u: the TAP does not take the port's link: %s", port->index, strerror(errno));
+}
+
+static void take_ports(void *ctx, const struct stats *stats)
 {
 	struct tap *tap = ctx;
 	for (unsigned i = 0; i < tap->port_count && i < stats->ports; i++) {
-		struct ifreq request = { .ifr_hwaddr.sa_family = ARPHRD_ETHER };
-		memcpy(request.ifr_hwaddr.sa_data, stats->port[i].mac, sizeof(stats->port[i].mac));
-		if (ioctl(tap->port[i].fd, SIOCSIFHWADDR, &request))
-			log_error("port %u: the TAP does not take the port's MAC: %s", i, strerror(errno));
+		take_mac(&tap->port[i], stats->port[i].mac);
+		take_link(&tap->port[i], stats->port[i].link_up);
 	}
 }
 
@@ -192,6 +212,7 @@ static const struct setting {
 	{ "ipv4/conf/%s/accept_redirects", "0" },
 	{ "ipv4/conf/%s/send_redirects", "0" },
 	{ "ipv4/conf/%s/accept_source_route", "0" },
+	{ "ipv4/conf/%s/ignore_routes_with_linkdown", "1" },
 	{ "ipv4/neigh/%s/unres_qlen_bytes", "8192" }, // a flood of invented neighbours shall not cost memory
 	{ "ipv4/neigh/%s/retrans_time_ms", "250" },
 	{ "ipv6/conf/%s/disable_ipv6", "0" },
@@ -202,6 +223,7 @@ static const struct setting {
 	{ "ipv6/conf/%s/dad_transmits", "0" },
 	{ "ipv6/conf/%s/router_solicitations", "0" },
 	{ "ipv6/conf/%s/accept_redirects", "0" },
+	{ "ipv6/conf/%s/ignore_routes_with_linkdown", "1" },
 	{ "ipv6/neigh/%s/unres_qlen_bytes", "8192" },
 	{ "ipv6/neigh/%s/retrans_time_ms", "250" },
 	{ "ipv6/conf/%s/addr_gen_mode", "1" }, // no link-local address: nobody would answer for it
@@ -327,8 +349,8 @@ static bool is_neighbour(const struct port_config *port, const struct ip_endpoin
 }
 
 // A default route in the port's own table for what is sent from its addresses. Another one in the common
-// table, for sockets that have no address yet, unless an earlier port reaches that gateway already: the
-// kernel refuses a second way to the same neighbour.
+// table, for sockets that have no address yet. Where an earlier port reaches that gateway already the kernel
+// has to be told that it is on this link, too; a refusal leaves one way, which is enough.
 static bool add_gateway(int netlink, const struct tap_port *port, const struct config *config, unsigned i)
 {
 	const struct port_config *self = &config->ports[port->index];
@@ -342,15 +364,16 @@ static bool add_gateway(int netlink, const struct tap_port *port, const struct c
 
 	if (!add_route(netlink, &route))
 		return failed(port->index, "gateway");
+	bool shared = false;
 	for (unsigned earlier = 0; earlier < port->index; earlier++)
-		if (is_neighbour(&config->ports[earlier], gateway))
-			return true;
+		shared |= is_neighbour(&config->ports[earlier], gateway);
 	route.table = NETLINK_TABLE_MAIN;
+	route.gateway_is_on_link |= shared;
 	route.metric = 1 + port->index * METRIC_STEP + i;
 	for (unsigned a = 0; a < self->address_count && !route.preferred_source; a++)
 		if (self->addresses[a].family == gateway->family)
 			route.preferred_source = self->addresses[a].bytes;
-	return add_route(netlink, &route) || failed(port->index, "gateway");
+	return add_route(netlink, &route) || shared || failed(port->index, "gateway");
 }
 
 static bool make_port(struct tap_port *port, int netlink, const struct config *all)
@@ -430,7 +453,7 @@ enum status tap_new(
 		}
 	}
 	side_door_on(door, MSG_PUNT, take_punted, tap);
-	side_door_on_attach(door, take_macs, tap);
+	side_door_on_attach(door, take_ports, tap);
 	*made = tap;
 	return ST_OK;
 }

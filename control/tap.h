@@ -13,7 +13,7 @@
 
 struct tap;
 
-// Makes the namespace, the devices, addresses and routes; registers itself for PUNT messages and for attaches (the MACs).
+// Makes the namespace, the devices, addresses and routes; registers itself for PUNT messages and for attaches (MACs and links).
 // Logs the reason when it fails. ST_SYSTEM: a system call failed (CAP_NET_ADMIN, /dev/net/tun).
 CHECKED enum status tap_new(struct tap **, struct event_base *, const struct config *, struct side_door *);
 void tap_free(struct tap *); // the namespace goes with its last socket

@@ -20,6 +20,7 @@ forward: {{servers: [198.18.1.2], timeout: 200ms, deadline: 1s}}
 """ + ZONE
 ONE_WORKER = Spec(config=APART, ports=2)
 TWO_WORKERS = Spec(config="dataplane: {lcores: [0, 1]}\n" + APART, ports=2)
+BOTH_WAYS = Spec(config=APART.replace("198.18.1.2]", "198.19.0.9]"), ports=2)
 ONE_LINK = Spec(config=f"""ports:
   - {{device: a, addresses: [{SERVICE_4}/24]}}
   - {{device: b, addresses: [198.18.0.54/24, "2001:db8:53::54/64"]}}
@@ -83,8 +84,8 @@ def neighbour(address):
 
 
 @contextmanager
-def upstream(rig, port, address, reply):
-    with rig.behind(port):
+def upstream(rig, namespace, address, reply):
+    with inside(namespace):
         server = FakeServer(rig, reply, address)
     try:
         yield server
@@ -179,7 +180,7 @@ def clients_behind_routers_are_answered_by_the_port_they_came_in(rig):
 
 @test(ONE_WORKER)
 def a_forwarder_behind_the_second_port_serves_the_clients_of_both(rig):
-    with upstream(rig, 1, "198.18.1.2", answering(one_address)) as server:
+    with upstream(rig, f"pollux-{rig.name}.1", "198.18.1.2", answering(one_address)) as server:
         for port in (0, 1):
             with rig.behind(port):
                 for to in SERVICE[port]:
@@ -272,6 +273,29 @@ def a_reload_names_changed_gateways_as_needing_a_restart(rig):
         user.write_text(before)
         run(RIG, "config", "--name", rig.name, "--renew")
     same(rig.ctl_json("config", "reload")["needs_restart"], [], "what needs a restart when all is as before")
+
+
+@test(BOTH_WAYS)
+def forwarded_questions_take_the_other_port_while_a_link_is_down(rig):
+    def forwarded():
+        return rig.ask(f"n{next(fresh)}.example.net", to=SERVICE[1][0]).rcode() == dns.rcode.NOERROR
+
+    reply = answering(one_address)
+    with distant_client(rig, 0) as first, distant_client(rig, 1) as second, \
+            upstream(rig, first, "198.19.0.9", reply) as one, upstream(rig, second, "198.19.0.9", reply) as two, rig.behind(1):
+        check(forwarded(), "no answer")
+        same((len(one.queries), len(two.queries)), (1, 0), "questions by way of each port")
+        in_box(rig, "ip", "link", "set", "px0", "down")
+        try:
+            wait_until(lambda: link_states(rig) == ["down", "up"], "the first link is down", 3)
+            wait_until(forwarded, "an answer by way of the other port", 5)
+            check(forwarded() and two.queries, "nothing by way of the second port")
+            same(two.queries[-1][1][0], SERVICE[1][0], "source of forwarded questions")
+        finally:
+            in_box(rig, "ip", "link", "set", "px0", "up")
+        wait_until(lambda: link_states(rig) == ["up", "up"], "the first link is up", 3)
+        before = len(one.queries)
+        wait_until(lambda: forwarded() and len(one.queries) > before, "questions by way of the first port again", 5)
 
 
 # Two workers

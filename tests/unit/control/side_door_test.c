@@ -280,6 +280,16 @@ static void changed_port_addresses_are_told_again(void **state)
 	assert_int_equal(side_door_counters(w->door)->attaches, 1);
 }
 
+static void a_link_that_comes_or_goes_is_told(void **state)
+{
+	struct world *w = *state;
+	plane_start(&w->plane, w->directory, 1);
+	AWAIT(w->base, w->attaches == 1);
+	w->plane.stats->port[0].link_up ^= 1;
+	AWAIT(w->base, w->attaches == 2);
+	assert_int_equal(side_door_counters(w->door)->attaches, 1);
+}
+
 // The child is a dataplane that is killed with a message written but not committed.
 static pid_t start_doomed_dataplane(struct world *w, int ready_fd)
 {
@@ -378,6 +388,7 @@ int main(void)
 		SENTENCE(a_new_generation_in_the_same_file_is_another_dataplane),
 		SENTENCE(a_replaced_file_with_more_workers_is_mapped_again),
 		SENTENCE(changed_port_addresses_are_told_again),
+		SENTENCE(a_link_that_comes_or_goes_is_told),
 		SENTENCE(a_kill_in_the_middle_of_an_enqueue_leaves_whole_messages_and_a_working_ring),
 		SENTENCE(a_control_killed_in_the_middle_of_a_reply_leaves_a_working_ring),
 	};

@@ -119,8 +119,10 @@ static int listen_inside(struct tap *tap, int family)
 static void attach(struct room *room, uint8_t last_octet)
 {
 	room->stats->ports = 2;
-	for (unsigned i = 0; i < 2; i++)
+	for (unsigned i = 0; i < 2; i++) {
 		memcpy(room->stats->port[i].mac, ((uint8_t[]){ 2, 0xaa, 0, 0, (uint8_t)i, last_octet }), 6);
+		room->stats->port[i].link_up = true;
+	}
 	room->door.attached(room->door.attached_ctx, room->stats);
 }
 
@@ -479,6 +481,52 @@ static void sockets_inside_reach_the_world_through_the_ports(void **state)
 	close(fd);
 }
 
+static const struct kept *sent_by_socket(struct room *room, const char *address)
+{
+	struct ip_prefix target = prefix(address, 0);
+	struct sockaddr_in to4 = { .sin_family = AF_INET, .sin_port = htons(53) };
+	struct sockaddr_in6 to6 = { .sin6_family = AF_INET6, .sin6_port = htons(53) };
+	memcpy(&to4.sin_addr, target.bytes, 4);
+	memcpy(&to6.sin6_addr, target.bytes, 16);
+	bool ip4 = target.family == AF_INET;
+	room->door.kept_count = 0;
+	int fd = tap_socket(room->tap, target.family, SOCK_DGRAM);
+	assert_true(fd >= 0);
+	sendto(fd, "question", 8, 0, ip4 ? (void *)&to4 : (void *)&to6, ip4 ? sizeof(to4) : sizeof(to6));
+	const struct kept *k = next_sent(room, 0.3, 53);
+	close(fd);
+	return k;
+}
+
+// The kernel follows a link within a second or so.
+static void await_way(struct room *room, const char *address, unsigned port)
+{
+	const struct kept *k = NULL;
+	for (double end = seconds() + 10; !k || k->port != port; k = sent_by_socket(room, address))
+		assert_true(seconds() < end);
+	if (strchr(address, ':'))
+		assert_memory_equal(k->frame + 22, addresses[port][1].bytes, 16);
+	else
+		assert_memory_equal(k->frame + 26, addresses[port][0].bytes, 4);
+}
+
+static void while_a_link_is_down_sockets_take_another_port(void **state)
+{
+	struct room *room = *state;
+	// On the link, and behind its gateway.
+	static const char *const to[] = { "198.18.0.1", "198.19.0.1", "2001:db8:53::1" };
+	for (unsigned rounds = 2; rounds--;) {
+		room->stats->port[0].link_up = true;
+		room->door.attached(room->door.attached_ctx, room->stats);
+		for (unsigned i = 0; i < sizeof(to) / sizeof(to[0]); i++)
+			await_way(room, to[i], 0);
+		room->stats->port[0].link_up = false;
+		room->door.attached(room->door.attached_ctx, room->stats);
+		for (unsigned i = 0; i < sizeof(to) / sizeof(to[0]); i++)
+			await_way(room, to[i], 1);
+	}
+}
+
 // With the tags of the SYN again, and the neighbour's answer tagged alike. It is asked for without tags, too.
 static void a_tagged_client_is_answered_with_its_tags(void **state)
 {
@@ -596,6 +644,7 @@ int main(void)
 		RULE(ports_with_the_same_prefix_answer_each_for_their_own_address),
 		RULE(another_dataplane_may_bring_another_mac),
 		RULE(sockets_inside_reach_the_world_through_the_ports),
+		RULE(while_a_link_is_down_sockets_take_another_port),
 		RULE(a_tagged_client_is_answered_with_its_tags),
 		RULE(a_silent_kernel_sends_nothing),
 		RULE(without_a_dataplane_frames_are_counted_and_dropped),
