@@ -14,7 +14,7 @@ from flow import *
 SEED = 20261122
 KNOT, NSD, BIND = "198.18.0.2", "198.18.0.3", "198.18.0.4"
 UDP_SIZE = 1232
-CNAME, ANY = 5, 255
+CNAME, DNAME, ANY = 5, 39, 255
 SIGNED = ["nsec.bind.test", "nsec3.bind.test", "optout.bind.test"]
 PLAIN = "features.test"
 
@@ -294,7 +294,9 @@ class Whole:
 
     async def complete(self, ask_again, name, kind):
         asked = {name}
-        while kind not in (CNAME, ANY) and (end := end_of_chain(self.answer, name)) is not None and end not in asked:
+        if kind == CNAME or (kind == ANY and not any(record[1] == DNAME for record in self.answer)):
+            return self  # the alias itself is what was asked for
+        while (end := end_of_chain(self.answer, name)) is not None and end not in asked:
             asked.add(end)
             if any(owner == end for owner, *_ in self.answer):
                 break
