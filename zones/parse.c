@@ -34,6 +34,7 @@ struct parser {
 	struct report *report;
 	struct source_list *sources; // or NULL
 	bool may_include;
+	unsigned includes; // read so far
 	enum status stopped; // by the handler, or by want of memory
 
 	unsigned owner_bytes; // 0: no owner yet
@@ -350,21 +351,27 @@ static bool is_open(const struct open_file *file, const struct stat *status)
 	return false;
 }
 
-// An open file, known to be no directory and not among its parents; -1 with *why.
+// A file that is read from anywhere but a disk may never end, or never begin: only the zone file itself may be one.
+static const char *why_not(const struct stat *status, const struct open_file *parent)
+{
+	if (S_ISDIR(status->st_mode))
+		return strerror(EISDIR);
+	if (parent && !S_ISREG(status->st_mode))
+		return "it is not a regular file";
+	return is_open(parent, status) ? "it includes itself" : NULL;
+}
+
+// An open file; -1 with *why and errno.
 static int open_file(const char *path, const struct open_file *parent, struct stat *status, const char **why)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), error = 0;
-	if (fd < 0 || fstat(fd, status) < 0)
-		error = errno;
-	else if (S_ISDIR(status->st_mode))
-		error = EISDIR;
-	else if (is_open(parent, status))
-		error = ELOOP;
-	else
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); // a pipe that nobody writes to would be waited for
+	if (fd < 0 || fstat(fd, status) < 0 || fcntl(fd, F_SETFL, O_RDONLY) < 0)
+		*why = strerror(errno);
+	else if (!(*why = why_not(status, parent)))
 		return fd;
+	int error = fd < 0 ? errno : EINVAL;
 	if (fd >= 0)
 		close(fd);
-	*why = error == ELOOP && fd >= 0 ? "it includes itself" : strerror(error);
 	errno = error;
 	return -1;
 }
@@ -394,6 +401,8 @@ static bool include(struct parser *p, struct scanner *s, const struct open_file 
 	const char *why;
 	if (file->depth + 1 >= INCLUDE_MAX_DEPTH)
 		return scan_wrong(s, "$INCLUDE more than %u deep", INCLUDE_MAX_DEPTH);
+	if (p->includes++ >= INCLUDES_MAX)
+		return scan_wrong(s, "more than %u files included", INCLUDES_MAX);
 	int fd = open_file(path, file, &status, &why);
 	if (fd < 0)
 		return scan_wrong(s, "$INCLUDE of %s: %s", path, why);

@@ -21,6 +21,7 @@
 
 #define CHAIN_MAX_STEPS 16 // CNAME and DNAME steps followed inside our own zones for one question
 #define INCLUDE_MAX_DEPTH 16 // nested $INCLUDE, so that a loop ends
+#define INCLUDES_MAX 10000   // of one zone: files that include others twice each would be millions
 #define WORKERS_MAX 64	     // lcores that answer; a shared region has room for this many
 #define PORTS_MAX 16	     // NIC ports of one appliance
 #define PORT_ADDRESSES_MAX 32 // service addresses of one port

@@ -695,6 +695,47 @@ static void files_are_included_so_deep_and_no_deeper(void **state)
 	}
 }
 
+// Fourteen files that include the next one eight times: an alarm ends what would never end.
+static void files_that_include_each_other_many_times_are_stopped(void **state)
+{
+	(void)state;
+	char path[128], text[256] = "";
+	for (unsigned i = 1; i < INCLUDE_MAX_DEPTH; i++) {
+		unsigned bytes = 0;
+		for (unsigned k = 0; i < INCLUDE_MAX_DEPTH - 1 && k < 8; k++)
+			bytes += (unsigned)snprintf(text + bytes, sizeof(text) - bytes, "$INCLUDE g%u\n", i + 1);
+		snprintf(path, sizeof(path), "g%u", i);
+		write_file(path, i < INCLUDE_MAX_DEPTH - 1 ? text : "@ NS a\n");
+	}
+	write_file("zone", "$TTL 60\n$INCLUDE g1\n");
+	alarm(60);
+	read_zone_file(NULL);
+	alarm(0);
+	assert_int_equal(result.status, ST_SYNTAX);
+	assert_non_null(strstr(result.messages, "more than 10000 files included\n"));
+	for (unsigned i = 1; i < INCLUDE_MAX_DEPTH; i++) {
+		snprintf(path, sizeof(path), "%s/g%u", directory, i);
+		assert_int_equal(remove(path), 0);
+	}
+}
+
+static void a_pipe_is_not_waited_for(void **state)
+{
+	(void)state;
+	char path[128];
+	snprintf(path, sizeof(path), "%s/pipe", directory);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	write_file("zone", "$TTL 60\n$INCLUDE pipe\n");
+	alarm(20);
+	read_zone_file(NULL);
+	assert_non_null(strstr(result.messages, "pipe: it is not a regular file\n"));
+	prepare(&result);
+	assert_int_equal(zonefile_read(path, origin, take, &result, &result.report, NULL), ST_OK); // nobody writes: it is empty
+	alarm(0);
+	assert_int_equal(result.count, 0);
+	assert_int_equal(remove(path), 0);
+}
+
 static void an_included_file_that_cannot_be_read_is_an_error_at_its_name(void **state)
 {
 	(void)state;
@@ -754,6 +795,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_error_in_an_included_file_names_that_file, make_directory, remove_directory),
 		cmocka_unit_test_setup_teardown(a_file_that_includes_itself_is_found_out, make_directory, remove_directory),
 		cmocka_unit_test_setup_teardown(files_are_included_so_deep_and_no_deeper, make_directory, remove_directory),
+		cmocka_unit_test_setup_teardown(files_that_include_each_other_many_times_are_stopped, make_directory,
+			remove_directory),
+		cmocka_unit_test_setup_teardown(a_pipe_is_not_waited_for, make_directory, remove_directory),
 		cmocka_unit_test_setup_teardown(an_included_file_that_cannot_be_read_is_an_error_at_its_name, make_directory,
 			remove_directory),
 		cmocka_unit_test(a_zone_file_that_cannot_be_read_is_told),
