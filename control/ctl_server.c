@@ -21,6 +21,7 @@
 #include "ctl_server.h"
 
 #define CLIENTS_MAX 64
+#define ACCEPT_PAUSE_MS 500 // when there is no descriptor or memory left: accept() would fail again at once
 #define WRITE_TIMEOUT_S 30 // a client that takes nothing of its reply for so long is gone
 
 struct client {
@@ -42,6 +43,7 @@ struct ctl_server {
 	struct control *control;
 	struct event_base *base;
 	struct evconnlistener *listener;
+	struct event *resume; // accepts again
 	char *path;
 	uint64_t device, inode; // of the socket, so that only our own is removed
 	TAILQ_HEAD(, client) clients;
@@ -219,9 +221,19 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 
 static void on_accept_error(struct evconnlistener *listener, void *ctx)
 {
-	(void)listener;
-	(void)ctx;
+	const struct ctl_server *server = ctx;
+	const struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000 };
 	log_error("control socket: accept: %s", strerror(errno));
+	if (event_add(server->resume, &pause) == 0)
+		evconnlistener_disable(listener);
+}
+
+static void resume_accepting(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	const struct ctl_server *server = ctx;
+	evconnlistener_enable(server->listener);
 }
 
 // --- the socket ---
@@ -318,7 +330,8 @@ enum status ctl_server_new(struct ctl_server **out, struct event_base *base, con
 	server->control = control;
 	server->path = strdup(path);
 	TAILQ_INIT(&server->clients);
-	enum status status = server->path ? open_socket(server) : ST_NO_MEMORY;
+	server->resume = evtimer_new(base, resume_accepting, server);
+	enum status status = server->path && server->resume ? open_socket(server) : ST_NO_MEMORY;
 	if (status != ST_OK) {
 		ctl_server_free(server);
 		return status;
@@ -337,6 +350,8 @@ void ctl_server_free(struct ctl_server *server)
 	remove_socket(server);
 	if (server->listener)
 		evconnlistener_free(server->listener);
+	if (server->resume)
+		event_free(server->resume);
 	free(server->path);
 	free(server);
 }

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -584,6 +585,46 @@ static void the_socket_is_for_the_group_and_a_stale_one_is_replaced(void **state
 	assert_int_equal(stat(path, &info), 0);
 }
 
+static unsigned lines_of(FILE *file)
+{
+	unsigned lines = 0;
+	rewind(file);
+	for (int c; (c = fgetc(file)) != EOF;)
+		lines += c == '\n';
+	return lines;
+}
+
+// A client that cannot be accepted stays in the queue and wakes the loop at once, each time.
+static void without_a_descriptor_the_next_client_waits_and_the_log_stays_short(void **state)
+{
+	struct world *w = *state;
+	struct sockaddr_un own = { .sun_family = AF_UNIX };
+	strlcpy(own.sun_path, w->control.config->control_socket, sizeof(own.sun_path));
+	AWAIT(w->base, publisher_counts(w->control.publisher).busy == 0); // its files are closed again
+	struct client client = { .fd = socket(AF_UNIX, SOCK_STREAM, 0) };
+	assert_int_equal(connect(client.fd, (struct sockaddr *)&own, sizeof(own)), 0);
+	FILE *log = tmpfile();
+	int terminal = dup(STDERR_FILENO), next = dup(client.fd);
+	close(next);
+	struct rlimit before, none;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){ .rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	dup2(fileno(log), STDERR_FILENO);
+	for (unsigned i = 0; i < 50; i++)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	dup2(terminal, STDERR_FILENO);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_in_range(lines_of(log), 1, 5);
+	say(&client, "{\"command\":\"help\"}\n");
+	json_t *reply = hear(w, &client);
+	assert_true(json_is_true(json_object_get(reply, "ok")));
+	json_decref(reply);
+	close_client(&client);
+	close(terminal);
+	fclose(log);
+}
+
 // A small generator of its own, so that a failure comes again.
 static uint32_t next_random(uint32_t *seed)
 {
@@ -650,6 +691,7 @@ int main(void)
 		SENTENCE(a_client_that_never_reads_holds_up_nobody_else),
 		SENTENCE(clients_beyond_the_limit_are_told_so),
 		SENTENCE(the_socket_is_for_the_group_and_a_stale_one_is_replaced),
+		SENTENCE(without_a_descriptor_the_next_client_waits_and_the_log_stays_short),
 		SENTENCE(every_mutated_request_gets_one_reply),
 	};
 	return cmocka_run_group_tests_name("commands", tests, NULL, NULL) ? 1 : 0;
