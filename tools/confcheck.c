@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <pollux/config.h>
@@ -130,6 +131,7 @@ static void read_zone(const struct zone_config *zone, struct report *report)
 		return;
 	}
 	zone_builder_set_report(builder, &own);
+	zone_builder_set_time(builder, (uint64_t)time(NULL));
 	enum status status = zonefile_read(zone->file, zone->apex, zone_builder_add, builder, &own, NULL);
 	if (status == ST_OK)
 		status = zone_builder_check(builder);

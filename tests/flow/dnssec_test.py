@@ -95,6 +95,41 @@ SIGNED = Spec(prepare=serve, zone_list="".join(
     f"{zone}\t{{dir}}/{file}\n" for zone, file in [*signed.files().items(), (BROKEN, f"{BROKEN}.signed")]))
 
 
+# A tree of its own, from the root down.
+TREE = {
+    ".": "@ SOA ns.test. root.test. 1 7200 3600 1209600 300\n@ NS ns.test.\ntest NS ns.test.\nns.test A 198.18.0.53\n",
+    "test": "@ SOA ns root 1 7200 3600 1209600 300\n@ NS ns\nns A 198.18.0.53\nchild NS ns.child\nns.child A 198.18.0.53\n"
+            "plain NS ns\nto-child CNAME host.child\nover DNAME child\n",
+    "child.test": "@ SOA ns root 1 7200 3600 1209600 300\n@ NS ns\nns A 198.18.0.53\nhost A 198.18.35.1\n*.wild TXT wild\nup CNAME ns.test.\n",
+}
+TREE_QUESTIONS = [
+    (".", "SOA", NOERROR, 1, True), (".", "NS", NOERROR, 1, True), (".", "DNSKEY", NOERROR, 1, True), (".", "TXT", NOERROR, 0, True),
+    (".", "DS", NOERROR, 0, True), ("test.", "DS", NOERROR, 1, True), ("test.", "SOA", NOERROR, 1, True), ("none.", "A", NXDOMAIN, 0, True),
+    ("a.none.", "A", NXDOMAIN, 0, True), ("none.test.", "A", NXDOMAIN, 0, None), ("child.test.", "DS", NOERROR, 1, True),
+    ("host.child.test.", "A", NOERROR, 1, True), ("none.child.test.", "A", NXDOMAIN, 0, True), ("x.wild.child.test.", "TXT", NOERROR, 1, True),
+    ("to-child.test.", "A", NOERROR, 2, True), ("host.over.test.", "A", NOERROR, 3, True), ("up.child.test.", "A", NOERROR, 2, True),
+    ("plain.test.", "DS", NOERROR, 0, None), ("plain.test.", "SOA", NOERROR, 1, False), ("x.plain.test.", "A", NXDOMAIN, 0, False),
+]
+
+
+def serve_tree(directory):
+    for zone, options in (("child.test", []), ("test", ["-3", "-", "-A"]), (".", [])):
+        text = "$TTL 3600\n" + TREE[zone]
+        if zone != "child.test":
+            child = "child.test" if zone == "test" else "test"
+            text += signed.run("dnssec-dsfromkey", "-2", "-f", f"{child}.signed", child, cwd=directory)
+        signed.write(directory, zone, text)
+        signed.sign_with_bind(directory, zone, *options)
+    signed.write(directory, "plain.test", "$TTL 60\n@ SOA ns root 1 7200 3600 1209600 300\n@ NS ns.test.\n")
+    records, clause = signed.anchors(directory, ".")
+    (directory / "..anchor").write_text(records)
+    (directory / "..delv").write_text(clause)
+
+
+ROOTED = Spec(prepare=serve_tree, zone_list=".\t{dir}/..signed\ntest\t{dir}/test.signed\nchild.test\t{dir}/child.test.signed\n"
+              "plain.test\t{dir}/plain.test.zone\n")
+
+
 class Unbound:
     """A validating resolver that knows where the zones are and nobody else: its namespace leads nowhere else."""
 
@@ -151,9 +186,9 @@ class Unbound:
             self.process.wait()
 
 
-def validator(rig):
+def validator(rig, zones=None):
     return next((helper for helper in rig.helpers if isinstance(helper, Unbound)), None) or Unbound(
-        rig, [*signed.SIGNERS, BROKEN])
+        rig, zones or [*signed.SIGNERS, BROKEN])
 
 
 def counted(answer):
@@ -167,32 +202,34 @@ def questions_of(zone):
         yield zone if name == "@" else f"{name}.{zone}", kind, rcode, count, trusted[trust[0]] if trust else True
 
 
-def judge_by_unbound(rig, signer):
-    unbound, wrong, asked = validator(rig), [], 0
-    for zone in [zone for zone in signed.SIGNERS if zone.endswith(f".{signer}.test")]:
-        for name, kind, rcode, count, trusted in questions_of(zone):
-            asked += 1
-            reply = unbound.ask(name, kind)
-            found, secure = counted(reply.answer), bool(reply.flags & dns.flags.AD)
-            if reply.rcode() != rcode or count not in (None, found) or trusted not in (None, secure):
-                wrong.append(f"{name} {kind}: {dns.rcode.to_text(reply.rcode())}, {found} records, secure: {secure}; "
-                             f"expected {dns.rcode.to_text(rcode)}, {count}, {trusted}")
-    check(not wrong, f"{len(wrong)} of {asked} not as expected:\n" + "\n".join(wrong))
+def judge_by_unbound(unbound, questions):
+    wrong = []
+    for name, kind, rcode, count, trusted in questions:
+        reply = unbound.ask(name, kind)
+        found, secure = counted(reply.answer), bool(reply.flags & dns.flags.AD)
+        if reply.rcode() != rcode or count not in (None, found) or trusted not in (None, secure):
+            wrong.append(f"{name} {kind}: {dns.rcode.to_text(reply.rcode())}, {found} records, secure: {secure}; "
+                         f"expected {dns.rcode.to_text(rcode)}, {count}, {trusted}")
+    check(not wrong, f"{len(wrong)} of {len(questions)} not as expected:\n" + "\n".join(wrong))
+
+
+def questions_about_zones_of(signer):
+    return [question for zone in signed.SIGNERS if zone.endswith(f".{signer}.test") for question in questions_of(zone)]
 
 
 @test(SIGNED)
 def unbound_believes_all_answers_about_zones_of_dnssec_signzone(rig):
-    judge_by_unbound(rig, "bind")
+    judge_by_unbound(validator(rig), questions_about_zones_of("bind"))
 
 
 @test(SIGNED)
 def unbound_believes_all_answers_about_zones_of_ldns_signzone(rig):
-    judge_by_unbound(rig, "ldns")
+    judge_by_unbound(validator(rig), questions_about_zones_of("ldns"))
 
 
 @test(SIGNED)
 def unbound_believes_all_answers_about_zones_of_kzonesign(rig):
-    judge_by_unbound(rig, "knot")
+    judge_by_unbound(validator(rig), questions_about_zones_of("knot"))
 
 
 def delv(rig, zone, name, kind):
@@ -203,26 +240,30 @@ def delv(rig, zone, name, kind):
     return verdicts or " ".join(said.split()) or f"ends with {done.returncode}"
 
 
-def judge_by_delv(rig, zones):
+def judge_by_delv(rig, cases):
+    """`cases`: anchors' zone, question."""
     def judge(case):
         zone, (name, kind, _, _, trusted) = case
         found = delv(rig, zone, name, kind)
         good = isinstance(found, set) and (trusted is not True or found == {VALIDATED}) and (trusted is not False or UNSIGNED in found)
         return None if good else f"{name} {kind}: {found}, to be trusted: {trusted}"
     with ThreadPoolExecutor(4) as pool:
-        cases = [(zone, question) for zone in zones for question in questions_of(zone) if question[1] != "ANY"]
         wrong = [said for said in pool.map(judge, cases) if said]
     check(not wrong, f"{len(wrong)} of {len(cases)} not as expected:\n" + "\n".join(wrong))
 
 
+def cases_of(zones):
+    return [(zone, question) for zone in zones for question in questions_of(zone) if question[1] != "ANY"]
+
+
 @test(SIGNED)
 def delv_believes_all_answers_about_zones_with_nsec_and_with_opt_out(rig):
-    judge_by_delv(rig, DELV_QUICK)
+    judge_by_delv(rig, cases_of(DELV_QUICK))
 
 
 @test(SIGNED, long=True, time_s=300)
 def delv_believes_all_answers_about_all_other_zones(rig):
-    judge_by_delv(rig, [zone for zone in signed.SIGNERS if zone not in DELV_QUICK])
+    judge_by_delv(rig, cases_of(zone for zone in signed.SIGNERS if zone not in DELV_QUICK))
 
 
 @test(SIGNED)
@@ -270,6 +311,12 @@ def without_do_no_signature_and_no_proof_comes_unasked(rig):
             found = {dns.rdatatype.to_text(rrset.rdtype) for section in (reply.answer, reply.authority, reply.additional)
                      for rrset in section}
             check(not found & {"RRSIG", "NSEC", "NSEC3", "DS"}, name, kind, found)
+
+
+@test(ROOTED)
+def trust_reaches_from_a_signed_root_down_through_every_cut(rig):
+    judge_by_unbound(validator(rig, ["."]), TREE_QUESTIONS)
+    judge_by_delv(rig, [(".", question) for question in TREE_QUESTIONS])
 
 
 if __name__ == "__main__":

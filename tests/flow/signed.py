@@ -138,11 +138,12 @@ def sign_with_knot(directory, zone, policy=""):
 
 def anchors(directory, zone):
     """The zone's key-signing keys as DNSKEY records, and as a trust anchor clause for delv."""
-    keys = re.findall(rf"^{re.escape(zone)}\.\s+\d+\s+(?:IN\s+)?DNSKEY\s+(257 3 \d+) ([^;\n]+)", unfolded(directory, zone), re.M)
+    owner = zone.rstrip(".") + "."
+    keys = re.findall(rf"^{re.escape(owner)}\s+\d+\s+(?:IN\s+)?DNSKEY\s+(257 3 \d+) ([^;\n]+)", unfolded(directory, zone), re.M)
     if not keys:
         raise RuntimeError(f"no key in {zone}.signed")
-    records = "".join(f"{zone}. IN DNSKEY {head} {key}\n" for head, key in keys)
-    clause = "".join(f'{zone}. static-key {head} "{"".join(key.split())}";\n' for head, key in keys)
+    records = "".join(f"{owner} IN DNSKEY {head} {key}\n" for head, key in keys)
+    clause = "".join(f'{owner} static-key {head} "{"".join(key.split())}";\n' for head, key in keys)
     return records, f"trust-anchors {{\n{clause}}};\n"
 
 
@@ -154,7 +155,7 @@ def unfolded(directory, zone, file=None):
 
 
 def write(directory, zone, text):
-    (directory / f"{zone}.zone").write_text(f"$ORIGIN {zone}.\n{text}", encoding="ascii")
+    (directory / f"{zone}.zone").write_text(f"$ORIGIN {zone.rstrip('.')}.\n{text}", encoding="ascii")
 
 
 def without_dots_of_zeros(text):
