@@ -160,9 +160,14 @@ static void take_link(struct tap_port *port, bool up)
 static void take_ports(void *ctx, const struct stats *stats)
 {
 	struct tap *tap = ctx;
-	for (unsigned i = 0; i < tap->port_count && i < stats->ports; i++) {
+	unsigned count = stats->ports < tap->port_count ? stats->ports : tap->port_count;
+	bool any_up = false;
+	for (unsigned i = 0; i < count; i++)
+		any_up |= stats->port[i].link_up;
+	for (unsigned i = 0; i < count; i++) {
 		take_mac(&tap->port[i], stats->port[i].mac);
-		take_link(&tap->port[i], stats->port[i].link_up);
+		// Where no port is better a frame may as well be tried: links are known a little late.
+		take_link(&tap->port[i], stats->port[i].link_up || !any_up);
 	}
 }
 

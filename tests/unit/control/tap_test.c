@@ -525,6 +525,9 @@ static void while_a_link_is_down_sockets_take_another_port(void **state)
 		for (unsigned i = 0; i < sizeof(to) / sizeof(to[0]); i++)
 			await_way(room, to[i], 1);
 	}
+	room->stats->port[1].link_up = false; // none is better than the other
+	room->door.attached(room->door.attached_ctx, room->stats);
+	await_way(room, to[0], 0);
 }
 
 // With the tags of the SYN again, and the neighbour's answer tagged alike. It is asked for without tags, too.
