@@ -13,6 +13,15 @@ static void run(struct loader_task *task, const _Atomic bool *interrupted)
 	g->status = config_zones(&g->config, &g->zones, &g->count, &g->findings.report);
 }
 
+void gathering_forget(struct loader_task *task, const _Atomic bool *interrupted)
+{
+	(void)interrupted;
+	struct gathering *g = (struct gathering *)((char *)task - offsetof(struct gathering, task));
+	zone_configs_free(g->zones, g->count);
+	g->zones = NULL;
+	g->count = 0;
+}
+
 static bool copy_text(char **to, const char *from)
 {
 	*to = from ? strdup(from) : NULL;

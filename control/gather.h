@@ -18,4 +18,6 @@ struct gathering {
 };
 
 struct gathering *gathering_new(const struct config *); // NULL: no memory
+// What loader_run() is to do with one that is spent: giving a million names back takes as long as reading them.
+void gathering_forget(struct loader_task *, const _Atomic bool *interrupted);
 void gathering_free(struct gathering *);		  // NULL is fine; not while a thread runs it

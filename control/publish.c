@@ -111,6 +111,7 @@ struct publisher {
 	struct zone_queue queue;
 	struct orders orders;
 	struct setups setups; // the first one is being worked on
+	struct setups spent;  // a thread gives their memory back
 	struct event *slice;
 	LIST_HEAD(, saving) savings;
 	struct zone **added; // few
@@ -881,6 +882,19 @@ static void list_is_read(struct publisher *p, struct setup *setup)
 		log_debug("the directory grows while zones are published");
 }
 
+static void on_forgotten(void *ctx, struct loader_task *task)
+{
+	struct publisher *p = ctx;
+	struct setup *setup;
+	TAILQ_FOREACH(setup, &p->spent, link) {
+		if (task == &setup->gathering->task)
+			break;
+	}
+	TAILQ_REMOVE(&p->spent, setup, link);
+	gathering_free(setup->gathering);
+	free(setup);
+}
+
 static void end_setup(struct publisher *p, struct setup *setup)
 {
 	TAILQ_REMOVE(&p->setups, setup, link);
@@ -891,8 +905,9 @@ static void end_setup(struct publisher *p, struct setup *setup)
 	p->knows_all |= !setup->keeps_all;
 	p->configured = true;
 	order_waits_for_one_less(p, setup->order);
-	gathering_free(setup->gathering);
-	free(setup);
+	TAILQ_INSERT_TAIL(&p->spent, setup, link);
+	setup->gathering->task = (struct loader_task){ .run = gathering_forget, .done = on_forgotten, .ctx = p };
+	loader_run(p->loader, &setup->gathering->task);
 }
 
 // One zone further; false: that was all.
@@ -1105,6 +1120,7 @@ enum status publisher_new(struct publisher **out, struct event_base *base, struc
 	STAILQ_INIT(&p->queue);
 	TAILQ_INIT(&p->orders);
 	TAILQ_INIT(&p->setups);
+	TAILQ_INIT(&p->spent);
 	LIST_INIT(&p->savings);
 	p->slice = event_new(base, -1, 0, on_slice, p);
 	catalog_each(catalog, count_records, p);
@@ -1149,6 +1165,7 @@ void publisher_keep_added(struct publisher *p, const char *path, struct report *
 static void free_waiting(struct publisher *p)
 {
 	struct setup *setup;
+	TAILQ_CONCAT(&p->setups, &p->spent, link);
 	while ((setup = TAILQ_FIRST(&p->setups))) {
 		TAILQ_REMOVE(&p->setups, setup, link);
 		gathering_free(setup->gathering);
