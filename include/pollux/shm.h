@@ -45,5 +45,6 @@ static inline const struct shm_head *shm_head(const struct shm *shm)
 }
 
 // A directory for regions: `configured`, or for "auto" the first writable hugetlbfs mount of 2 MiB pages,
-// else /dev/shm; then "/pollux-NAME" below it, created with mode 0750. `to` gets the path. ST_SYSTEM: errno says why.
+// else /dev/shm; then "/pollux-NAME" below it, created with mode 0750. `to` gets the path. ST_SYSTEM: errno says why;
+// EPERM: it is there, and somebody else owns it or everybody may write to it.
 CHECKED enum status shm_directory(char *to, size_t room, const char *configured, const char *name);

@@ -183,6 +183,20 @@ static bool has_free_pages(const char *mount)
 	return statfs(mount, &fs) == 0 && fs.f_bfree > 0;
 }
 
+static bool is_trusted(uid_t owner)
+{
+	return owner == 0 || owner == geteuid();
+}
+
+// Everybody may make directories in /dev/shm. Who owns one can put other files in the place of ours.
+static bool directory_is_ours(const char *path)
+{
+	struct stat link, info;
+	errno = EPERM;
+	return lstat(path, &link) == 0 && is_trusted(link.st_uid) && stat(path, &info) == 0 && S_ISDIR(info.st_mode) &&
+		is_trusted(info.st_uid) && !(info.st_mode & S_IWOTH);
+}
+
 enum status shm_directory(char *to, size_t room, const char *configured, const char *name)
 {
 	char parent[PATH_MAX];
@@ -204,5 +218,5 @@ enum status shm_directory(char *to, size_t room, const char *configured, const c
 		return ST_INVALID;
 	if (mkdir(to, 0750) != 0 && errno != EEXIST)
 		return ST_SYSTEM;
-	return ST_OK;
+	return directory_is_ours(to) ? ST_OK : ST_SYSTEM;
 }
