@@ -22,7 +22,7 @@ static char parent[64], made[128], got[256];
 static int set_up(void **state)
 {
 	(void)state;
-	strcpy(parent, "/tmp/shm_test.XXXXXX");
+	strlcpy(parent, "/tmp/shm_test.XXXXXX", sizeof(parent));
 	if (!mkdtemp(parent))
 		return -1;
 	snprintf(made, sizeof(made), "%s/pollux-x", parent);
