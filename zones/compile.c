@@ -356,7 +356,7 @@ static void settle_additionals(struct press *p, uint32_t node_ref)
 	}
 }
 
-// --- how much room all that takes, when of compression only the pointers to the apex are counted on ---
+// --- how much room all that takes, when of compression only pointers to owner and apex are counted on ---
 
 static uint64_t whole_units(uint64_t bytes)
 {
@@ -365,6 +365,7 @@ static uint64_t whole_units(uint64_t bytes)
 
 struct measure {
 	const struct zone_builder *b;
+	const struct draft_name *owner;
 	const struct draft_record *record;
 	uint64_t data;
 	unsigned names, additionals;
@@ -373,17 +374,21 @@ struct measure {
 static void measure_name(void *ctx, unsigned at, bool compressible)
 {
 	struct measure *m = ctx;
-	bool inside = builder_is_inside(m->b, m->record->rdata + at);
-	unsigned apex_bytes = m->b->names[0].bytes;
+	const uint8_t *name = m->record->rdata + at;
+	bool inside = builder_is_inside(m->b, name);
 	m->additionals += inside && additional_name_at(m->record) == (int)at;
 	m->names += compressible;
-	if (inside && compressible && apex_bytes > 1)
-		m->data -= apex_bytes - 2u;
+	if (!inside || !compressible)
+		return;
+	bool below_owner = may_point_to_owner(m->owner) && name_is_under(name, m->owner->name);
+	unsigned known_bytes = below_owner ? m->owner->bytes : m->b->names[0].bytes;
+	if (known_bytes > 1) // the root is no longer than a pointer
+		m->data -= known_bytes - 2u;
 }
 
 static uint64_t measure_rrset(const struct zone_builder *b, const struct draft_name *name, uint16_t type)
 {
-	struct measure m = { .b = b };
+	struct measure m = { .b = b, .owner = name };
 	for (const struct draft_record *r = name->first; r; r = r->next) {
 		if (r->ignored || draft_rrset_type(r) != type)
 			continue;
