@@ -71,7 +71,7 @@ static bool is_for_client(const void *ctx, const struct message_rr *rr)
 static bool put_section(struct ask *ask, enum section section, const struct message *m)
 {
 	unsigned first = m->section_at[section], count = m->section_at[section + 1] - first;
-	return composer_add_all(
+	return count == 0 || composer_add_all(
 		&ask->resolver->composer, section, m->rr + first, count, is_for_client, &ask->query);
 }
 
