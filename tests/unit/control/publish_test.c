@@ -148,7 +148,9 @@ static const uint8_t *apex_of(const char *text)
 static void name_zone(struct world *w, unsigned i, const char *name)
 {
 	name_fold(w->apex[i], apex_of(name));
-	snprintf(w->file[i], sizeof(w->file[i]), "%s/%s.zone", w->directory, name);
+	char path[sizeof(w->file[i])]; // gcc cannot see that directory and file do not overlap
+	snprintf(path, sizeof(path), "%s/%s.zone", w->directory, name);
+	memcpy(w->file[i], path, sizeof(path));
 	w->zone[i] = (struct zone_config){ .apex = w->apex[i], .file = w->file[i], .line = i + 1 };
 	if (w->config.zone_count <= i)
 		w->config.zone_count = i + 1;
