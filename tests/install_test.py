@@ -5,6 +5,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -91,8 +92,7 @@ def the_installed_programs_know_their_version(folder):
 
 def systemd_finds_nothing_wrong_in_the_units(folder):
     analyze = shutil.which("systemd-analyze")
-    if not analyze:
-        return
+    assert analyze, "systemd-analyze is missing (apt-get install systemd)"
     done = run(analyze, "verify", "--man=no", *sorted(folder.rglob("pollux*.service")), *folder.rglob("pollux.target"))
     # The programs are below DESTDIR, where systemd does not look.
     lines = [line for line in done.stdout.splitlines()
@@ -154,4 +154,5 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     sys.exit(main())

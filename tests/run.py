@@ -53,8 +53,18 @@ class Tally:
 
 
 def run(command, **more):
-    return subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace", **more)
+    with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", **more) as process:
+        try:
+            output = process.communicate()[0]
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)  # twice for those that Ctrl-C reached by itself, which does no harm
+            try:
+                process.communicate(timeout=15)  # what it runs goes with it
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output)
 
 
 def build(tally, directory, sentence, options, compiler):
@@ -109,7 +119,8 @@ def meson_suite(tally, directory, suite, label, environment=None):
         good = one["result"] in ("OK", "EXPECTEDFAIL")
         if not inside or (not good and not any(verdict == "FAIL" for verdict, *_ in inside)):
             tally.add("PASS" if good else "SKIP" if one["result"] == "SKIP" else "FAIL",
-                      f"{label} {name}" + ("" if good else f" ends with {one['result']}"), output)
+                      f"{label} {name}" + ("" if good else f" ends with {one['result']}"), output,
+                      always=suite == "unit")
     log.unlink()
 
 
@@ -117,7 +128,7 @@ def flow_file(tally, path, options):
     """An end-to-end file prints TAP as its tests end; a file that dies counts as a failure."""
     command = [path, *(["--quick"] if options.quick else []), *(["--only", options.only] if options.only else [])]
     label = path.name.removesuffix("_test.py").replace("_", " ")
-    began, notes, ran = time.monotonic(), [], 0
+    began, notes, ran, failed, planned = time.monotonic(), [], 0, 0, None
     with subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace",
                           env={**os.environ, "POLLUX_BUILD": str(GCC), "POLLUX_SANITIZED": str(SANITIZED)}) as process:
@@ -126,16 +137,19 @@ def flow_file(tally, path, options):
                 for verdict, name, directive, _ in tap_tests(line):
                     tally.add(verdict, f"flow {label}: {name}" + (f" ({directive})" if directive else ""),
                               "\n".join(notes), time.monotonic() - began)
-                    began, notes, ran = time.monotonic(), [], ran + 1
+                    began, notes, ran, failed = time.monotonic(), [], ran + 1, failed + (verdict == "FAIL")
                     break
                 else:
+                    plan = re.match(r"1\.\.(\d+)$", line)
+                    planned = int(plan[1]) if plan else planned
                     notes.append(line.rstrip("\n"))
         except BaseException:
             process.send_signal(signal.SIGTERM)  # its rigs go with it
             process.wait()
             raise
-    if process.returncode not in (0, 1) or (process.returncode == 1 and not ran):
-        tally.add("FAIL", f"flow {label}: the file ends with status {process.returncode}", "\n".join(notes), always=True)
+    if process.returncode != (1 if failed else 0) or ran != planned:
+        tally.add("FAIL", f"flow {label}: the file ends with status {process.returncode} after {ran} of "
+                  f"{'an unknown number of' if planned is None else planned} tests", "\n".join(notes), always=True)
 
 
 def scripts_are_clean(tally):
@@ -157,7 +171,31 @@ def main():
             subprocess.run([str(path), "--list"], check=True)
         return 0
 
-    tally, began = Tally(options.only), time.monotonic()
+    try:
+        tally, began = Tally(options.only), time.monotonic()
+    except re.error as error:
+        parser.error(f"--only {options.only}: {error}")
+    try:
+        run_all(options, tally, flows)
+    except KeyboardInterrupt:
+        tally.add("FAIL", "interrupted before the end", always=True)
+    except OSError as error:
+        tally.add("FAIL", f"the run ends early: {error}", always=True)
+    # On a machine for tests nothing may be missing that a test could be skipped for.
+    if os.environ.get("CI") and tally.skipped and not options.quick:
+        tally.add("FAIL", f"{tally.skipped} tests were skipped, and CI leaves out none", always=True)
+    ran = tally.passed + tally.failed
+    if tally.failures:
+        print("\nFailed:")
+        print("\n".join(f"  {sentence}" for sentence in tally.failures))
+    if not ran:
+        print("nothing ran")
+    print(f"took {time.monotonic() - began:.0f} s")
+    print(f"{tally.passed} passed, {tally.failed} failed" + (f", {tally.skipped} skipped" if tally.skipped else ""))
+    return 0 if ran and not tally.failed else 1
+
+
+def run_all(options, tally, flows):
     missing = run([ROOT / "tools" / "packages", "missing", "build", "run", "test"])
     if missing.returncode != 0:
         tally.add("FAIL", "every package is installed", missing.stdout, always=True)
@@ -182,17 +220,7 @@ def main():
         for path in flows:
             flow_file(tally, path, options)
 
-    ran = tally.passed + tally.failed
-    if tally.failures:
-        print("\nFailed:")
-        print("\n".join(f"  {sentence}" for sentence in tally.failures))
-    if not ran:
-        print("nothing ran")
-    print(f"took {time.monotonic() - began:.0f} s")
-    print(f"{tally.passed} passed, {tally.failed} failed" + (f", {tally.skipped} skipped" if tally.skipped else ""))
-    return 0 if ran and not tally.failed else 1
-
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("tools/test: terminated"))
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(main())
