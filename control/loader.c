@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -106,10 +107,22 @@ static enum status take_record(void *ctx, const struct record *record)
 	return zone_builder_add(reading->load->builder, record);
 }
 
+// A pipe may never end, and a thread that reads one could not be stopped.
+static bool may_be_read(const struct load *load, struct report *report)
+{
+	struct stat info;
+	if (stat(load->file, &info) != 0 || S_ISREG(info.st_mode) || S_ISDIR(info.st_mode))
+		return true; // or the reader says why not
+	report_at(report, SEVERITY_ERROR, load->file, 0, 0, "it is not a regular file");
+	return false;
+}
+
 static enum status read_and_check(struct loader *loader, struct load *load)
 {
 	struct reading reading = { .loader = loader, .load = load };
 	struct report *report = &load->findings.report;
+	if (!may_be_read(load, report))
+		return ST_INVALID;
 	load->builder = zone_builder_new(load->apex, loader->hash_seed);
 	if (!load->builder)
 		return ST_NO_MEMORY;

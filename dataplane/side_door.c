@@ -39,6 +39,8 @@ void side_door_pass_up(struct worker *worker, struct burst *burst)
 {
 	struct ring *ring = worker->rings ? &worker->rings->up : NULL;
 	uint32_t room = ring ? ring_room(ring) : 0;
+	// A flood of SYNs must not keep questions out: the last quarter of the ring is theirs.
+	uint32_t room_for_punts = room > RING_SLOTS / 4 ? room - RING_SLOTS / 4 : 0;
 	uint32_t filled = 0;
 	for (unsigned i = 0; i < burst->count; i++) {
 		enum counter_class class = counter_info[burst->fate[i]].class;
@@ -48,7 +50,7 @@ void side_door_pass_up(struct worker *worker, struct burst *burst)
 			burst->fate[i] = COUNTER_drop_no_control;
 		else if (burst->frame[i].length > FRAME_MAX_BYTES)
 			burst->fate[i] = COUNTER_drop_too_long;
-		else if (filled == room)
+		else if (filled >= (class == COUNTS_PUNTED ? room_for_punts : room))
 			burst->fate[i] = COUNTER_drop_ring_full;
 		else
 			fill_slot(ring_slot_to_fill(ring, filled++), worker, burst, i);

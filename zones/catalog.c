@@ -728,8 +728,9 @@ enum status catalog_open_writer_seeded(struct catalog **out, const char *path, u
 	if (status != ST_OK)
 		return status;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
-	status = fd >= 0 ? adopt_file(catalog, fd) : ST_NOT_FOUND;
-	if (status != ST_OK && status != ST_BUSY && status != ST_NO_MEMORY) {
+	status = fd >= 0 ? adopt_file(catalog, fd) : errno == ENOENT ? ST_NOT_FOUND : ST_SYSTEM;
+	// A file that merely could not be opened or mapped now may be a good one.
+	if (status == ST_NOT_FOUND || status == ST_CORRUPT || status == ST_VERSION) {
 		// Nothing usable there: a new file takes the name, readers notice.
 		if (fd >= 0 && !catalog->base)
 			close(fd);
