@@ -104,6 +104,9 @@ class Tool(unittest.TestCase):
         self.assertEqual(run("16.0.123.in-addr.arpa", path), (0, f"{path}: 3 records, 0 warnings\n", ""))
         self.assertEqual(run("-q", "16.0.123.in-addr.arpa.", path), (0, "", ""))
 
+    def test_the_sample_that_the_manual_starts_with_has_no_warning(self):
+        self.assertEqual(run("-W", "-q", "example.com", SAMPLES / "example.com.zone"), (0, "", ""))
+
     def test_a_name_server_without_an_address_is_a_warning(self):
         code, _, err = run("example-domain.com", SAMPLES / "example-domain.com.zone")
         self.assertEqual(code, 0)
