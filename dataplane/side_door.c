@@ -30,7 +30,7 @@ static void fill_slot(
 		.worker = (uint16_t)worker->index,
 		.network_at = frame->network_at,
 		.dns_at = miss ? frame->payload_at : 0,
-		.verdict_help = miss ? burst->miss_reason[i] : 0,
+		.miss_reason = miss ? burst->miss_reason[i] : 0,
 	};
 	memcpy(slot->frame, frame->bytes, frame->length);
 }

@@ -34,7 +34,6 @@ struct catalog {
 	uint64_t window_bytes;
 	int fd; // -1: private memory
 	uint64_t device, inode;
-	bool writer;
 	struct space *space; // writer: which octets are in use
 	SLIST_HEAD(, reserved) reserved; // few: what is being written now
 	_Atomic uint64_t backed; // length of the file for which catalog_back() has memory
@@ -705,7 +704,6 @@ static enum status new_writer(struct catalog **out)
 	if (!catalog)
 		return ST_NO_MEMORY;
 	catalog->fd = -1;
-	catalog->writer = true;
 	catalog->space = space_new();
 	if (!catalog->space) {
 		free(catalog);

@@ -79,7 +79,8 @@ struct catalog; // a process's view of the region; one thread at a time, except 
 // (yet). ST_CORRUPT, ST_VERSION: not ours to read. The caller closes.
 CHECKED enum status catalog_open_reader(struct catalog **, const char *path);
 // Creates the file, or takes over what a former writer left: directory and images are checked, damaged
-// ones dropped. ST_BUSY: another writer lives.
+// ones dropped; a file that is no region, or one of another format, is replaced. ST_BUSY: another writer lives.
+// ST_SYSTEM: it is there and cannot be opened or mapped; it stays as it is. ST_NO_SPACE: the file system is full.
 CHECKED enum status catalog_open_writer(struct catalog **, const char *path);
 // The same; a file that has to be made gets this seed, so that images saved with it can be used again. 0: random.
 CHECKED enum status catalog_open_writer_seeded(struct catalog **, const char *path, uint64_t seed);
@@ -118,7 +119,8 @@ CHECKED enum status catalog_reserve(struct catalog *, uint64_t bytes, void **roo
 // Growing the file by much takes the kernel a while, and catalog_reserve() would wait for it. How long the file must
 // be for a reservation of `bytes` not to wait; 0: it need not grow.
 uint64_t catalog_growth(const struct catalog *, uint64_t bytes);
-// Asks the kernel for that memory; the file is as long as before for everybody. Any thread.
+// Asks the kernel for that memory. The file gets longer, but counts as before until catalog_reserve() takes it over
+// into file_bytes. Any thread.
 CHECKED enum status catalog_back(struct catalog *, uint64_t file_bytes);
 void catalog_cancel(struct catalog *, void *room);
 // Makes the directory large enough for so many zones at once: growing it costs time in proportion to the zones it holds.

@@ -32,7 +32,7 @@ struct msg {
 	uint16_t worker;
 	uint16_t network_at; // offset of the IP header in the frame (MISS, REPLY)
 	uint16_t dns_at;     // offset of the DNS message, right behind the UDP header (MISS, REPLY)
-	uint32_t verdict_help; // MISS: enum msg_miss_reason
+	uint32_t miss_reason; // MISS: enum msg_miss_reason
 	uint8_t unused[36];
 };
 _Static_assert(sizeof(struct msg) == CACHE_LINE_BYTES, "a message head is one cache line");

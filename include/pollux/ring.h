@@ -17,7 +17,7 @@ struct ring_slot {
 	struct msg msg;
 	uint8_t frame[RING_SLOT_BYTES - sizeof(struct msg)];
 };
-_Static_assert(sizeof(struct ring_slot) == RING_SLOT_BYTES, "a slot is two cache lines times 16");
+_Static_assert(sizeof(struct ring_slot) == RING_SLOT_BYTES, "a slot is what the bounds say");
 _Static_assert(FRAME_MAX_BYTES <= sizeof(((struct ring_slot *)0)->frame), "a frame fits a slot");
 
 struct ring {
