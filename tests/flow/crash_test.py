@@ -206,6 +206,28 @@ def a_hung_control_stops_neither_zones_nor_neighbours_nor_ping(rig):
 
 
 @test(SERVED)
+def a_flood_of_punted_frames_leaves_room_for_misses(rig):
+    punts, misses = rig.counter("punt"), rig.counter("miss")
+    pid = rig.pid_now("control")
+    os.kill(pid, signal.SIGSTOP)  # now nothing leaves the ring
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for i in range(2000):
+                sock.sendto(b"for the kernel", (SERVICE_4, 9999))
+                if i % 100 == 0:
+                    rig.ask("example-domain.com")  # so that the worker keeps up
+            for i in range(100):
+                sock.sendto(query_wire(f"m{i}.example.net"), (SERVICE_4, 53))
+        rig.ask("example-domain.com")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    rig.wait_for_control()
+    check(rig.counter("drop-ring-full") > 0, "the ring was never full for punts")
+    check(rig.counter("punt") - punts <= 1024 * 3 // 4, "punts took the room of misses:", rig.counter("punt") - punts)
+    same(rig.counter("miss") - misses, 100, "misses taken")
+
+
+@test(SERVED)
 def a_dead_control_stops_neither_zones_nor_neighbours(rig):
     run(RIG, "stop", "--name", rig.name, "control")
     try:
