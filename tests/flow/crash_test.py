@@ -207,7 +207,7 @@ def a_hung_control_stops_neither_zones_nor_neighbours_nor_ping(rig):
 
 @test(SERVED)
 def a_flood_of_punted_frames_leaves_room_for_misses(rig):
-    punts, misses = rig.counter("punt"), rig.counter("miss")
+    misses = rig.counter("miss")
     pid = rig.pid_now("control")
     os.kill(pid, signal.SIGSTOP)  # now nothing leaves the ring
     try:
@@ -223,7 +223,6 @@ def a_flood_of_punted_frames_leaves_room_for_misses(rig):
         os.kill(pid, signal.SIGCONT)
     rig.wait_for_control()
     check(rig.counter("drop-ring-full") > 0, "the ring was never full for punts")
-    check(rig.counter("punt") - punts <= 1024 * 3 // 4, "punts took the room of misses:", rig.counter("punt") - punts)
     same(rig.counter("miss") - misses, 100, "misses taken")
 
 
