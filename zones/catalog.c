@@ -20,7 +20,6 @@
 #define SLOT_REMOVED OFFSET_MASK     // no image lies there; a search goes on behind it
 #define FIRST_SLOTS 64
 #define PRIVATE_WINDOW_BYTES (UINT64_C(1) << 34) // small enough for valgrind
-#define IDENTITY_SPACE_BYTES ((sizeof(struct server_identity) + UNIT - 1) & ~(uint64_t)(UNIT - 1))
 #define GROWTH_BYTES (UINT64_C(16) << 20)
 
 // Room that was reserved and is not published yet. Afterwards the image itself says how long it is.
@@ -190,11 +189,21 @@ void catalog_set_policy(struct catalog *catalog, struct policy policy)
 	atomic_store_explicit(&header_of(catalog)->policy, word, memory_order_relaxed);
 }
 
+const void *catalog_block(const struct catalog *catalog, enum catalog_block which, uint64_t *bytes)
+{
+	// Pairs with the release in catalog_set_block(): it is whole before it is found.
+	uint64_t at = atomic_load_explicit(&header_of(catalog)->block_at[which], memory_order_acquire);
+	if (!at)
+		return NULL;
+	const struct block_head *head = (const struct block_head *)(catalog->base + at);
+	if (bytes)
+		*bytes = head->bytes;
+	return head + 1;
+}
+
 const struct server_identity *catalog_identity(const struct catalog *catalog)
 {
-	// Pairs with the release in catalog_set_identity(): it is whole before it is found.
-	uint64_t at = atomic_load_explicit(&header_of(catalog)->identity_at, memory_order_acquire);
-	return at ? (const struct server_identity *)(catalog->base + at) : NULL;
+	return catalog_block(catalog, BLOCK_IDENTITY, NULL);
 }
 
 void catalog_set_ready(struct catalog *catalog)
@@ -352,19 +361,41 @@ static void retire_image(struct catalog *catalog, const struct image *image)
 	space_retire(catalog->space, offset_of(catalog, image), image->bytes);
 }
 
-enum status catalog_set_identity(struct catalog *catalog, const struct server_identity *identity)
+static uint64_t block_space(uint64_t bytes)
 {
-	uint64_t old = atomic_load_explicit(&header_of(catalog)->identity_at, memory_order_relaxed), at;
-	enum status status = take_space(catalog, sizeof(*identity), &at);
+	return sizeof(struct block_head) + ((bytes + UNIT - 1) & ~(uint64_t)(UNIT - 1));
+}
+
+static enum status write_block(struct catalog *catalog, enum catalog_block which, const void *data, uint64_t bytes,
+	uint64_t *at)
+{
+	enum status status = take_space(catalog, block_space(bytes), at);
 	if (status != ST_OK)
 		return status;
-	struct server_identity *fresh = (struct server_identity *)(catalog->base + at);
-	*fresh = *identity;
-	fresh->bytes = sizeof(*fresh);
-	atomic_store_explicit(&header_of(catalog)->identity_at, at, memory_order_release);
-	if (old)
-		space_retire(catalog->space, old, IDENTITY_SPACE_BYTES);
+	struct block_head *head = (struct block_head *)(catalog->base + *at);
+	*head = (struct block_head){ .bytes = bytes, .which = which };
+	memcpy(head + 1, data, bytes);
 	return ST_OK;
+}
+
+enum status catalog_set_block(struct catalog *catalog, enum catalog_block which, const void *data, uint64_t bytes)
+{
+	_Atomic uint64_t *slot = &header_of(catalog)->block_at[which];
+	uint64_t old = atomic_load_explicit(slot, memory_order_relaxed), at = 0;
+	enum status status = data ? write_block(catalog, which, data, bytes, &at) : ST_OK;
+	if (status != ST_OK)
+		return status;
+	atomic_store_explicit(slot, at, memory_order_release);
+	if (old)
+		space_retire(catalog->space, old, block_space(((const struct block_head *)(catalog->base + old))->bytes));
+	return ST_OK;
+}
+
+enum status catalog_set_identity(struct catalog *catalog, const struct server_identity *identity)
+{
+	struct server_identity sized = *identity;
+	sized.bytes = sizeof(sized);
+	return catalog_set_block(catalog, BLOCK_IDENTITY, &sized, sizeof(sized));
 }
 
 static uint64_t directory_bytes(uint64_t slots)
@@ -590,22 +621,37 @@ static enum status init_region(struct catalog *catalog, uint64_t seed)
 	return status == ST_OK ? replace_directory(catalog, NULL, FIRST_SLOTS) : status;
 }
 
-static bool identity_is_sound(const struct catalog *catalog, uint64_t at, uint64_t end)
+static bool identity_is_sound(const struct server_identity *identity, uint64_t bytes)
 {
-	if (at % UNIT || at < UNIT || end < IDENTITY_SPACE_BYTES || at > end - IDENTITY_SPACE_BYTES)
-		return false;
-	const struct server_identity *identity = (const struct server_identity *)(catalog->base + at);
-	return identity->bytes == sizeof(*identity) && identity->secret_count <= 2 &&
+	return bytes == sizeof(*identity) && identity->bytes == sizeof(*identity) && identity->secret_count <= 2 &&
 		identity->nsid_bytes <= IDENTITY_TEXT_BYTES;
 }
 
-// One that is damaged or of another version is forgotten: its secret only costs clients new cookies.
-static void take_over_identity(struct catalog *catalog, uint64_t end)
+// `end`: of the file.
+static bool block_is_sound(const struct catalog *catalog, enum catalog_block which, uint64_t at, uint64_t end)
 {
-	_Atomic uint64_t *at = &header_of(catalog)->identity_at;
-	uint64_t where = atomic_load(at);
-	if (where && (!identity_is_sound(catalog, where, end) || !space_claim(catalog->space, where, IDENTITY_SPACE_BYTES)))
-		atomic_store(at, 0);
+	if (at % UNIT || at < UNIT || end < sizeof(struct block_head) || at > end - sizeof(struct block_head))
+		return false;
+	const struct block_head *head = (const struct block_head *)(catalog->base + at);
+	if (head->which != which || head->bytes > end || block_space(head->bytes) > end - at)
+		return false;
+	return which != BLOCK_IDENTITY || identity_is_sound((const void *)(head + 1), head->bytes);
+}
+
+// One that is damaged or of another version is forgotten: the writer makes all of them anew, but for the secrets of
+// cookies, whose loss only costs clients new ones.
+static void take_over_blocks(struct catalog *catalog, uint64_t end)
+{
+	for (unsigned which = 0; which < BLOCK_COUNT; which++) {
+		_Atomic uint64_t *slot = &header_of(catalog)->block_at[which];
+		uint64_t at = atomic_load(slot);
+		if (!at)
+			continue;
+		bool sound = block_is_sound(catalog, which, at, end);
+		const struct block_head *head = (const struct block_head *)(catalog->base + at);
+		if (!sound || !space_claim(catalog->space, at, block_space(head->bytes)))
+			atomic_store(slot, 0);
+	}
 }
 
 // What a former writer left: its directory says which space is in use, everything else is free.
@@ -640,7 +686,7 @@ static enum status take_over(struct catalog *catalog)
 	}
 	directory->zones = zones;
 	directory->removed = removed;
-	take_over_identity(catalog, end);
+	take_over_blocks(catalog, end);
 	header->generation++;
 	return catalog_expect(catalog, zones); // where every slot is used up a search would not end
 }

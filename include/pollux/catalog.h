@@ -11,12 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pollux/bounds.h>
 #include <pollux/image.h>
 #include <pollux/name.h>
 #include <pollux/status.h>
 
 #define CATALOG_MAGIC 0x43584c50u // "PLXC"
-#define CATALOG_FORMAT 2u
+#define CATALOG_FORMAT 3u
 
 // What the configuration says about answering; small enough to be swapped whole, so a worker never
 // sees half a change.
@@ -50,6 +51,15 @@ struct server_identity {
 	uint8_t id[CHAOS_TEXT_BYTES];	     // hostname.bind, id.server (RFC 4892)
 };
 
+// What the region holds besides zones, as blocks of octets that never change: a new one takes the place of the old
+// one by one store. Offsets in them count from their own start. Who makes a block checks it; readers trust it.
+enum catalog_block {
+	BLOCK_IDENTITY,	 // struct server_identity
+	BLOCK_ACCESS,	 // who may do what
+	BLOCK_OVERRIDES, // answers by rule
+	BLOCK_COUNT = 8	 // room for more without another format
+};
+
 // The first octets of the region. Everything behind it is in 64-octet units.
 struct catalog_header {
 	uint32_t magic, format;
@@ -59,7 +69,13 @@ struct catalog_header {
 	_Atomic uint64_t directory_at; // offset of the current struct directory
 	_Atomic uint64_t policy; // a struct policy
 	_Atomic uint64_t ready;	// 1: the writer has loaded every zone of its configuration once
-	_Atomic uint64_t identity_at; // offset of the struct server_identity; 0: none
+	_Atomic uint64_t block_at[BLOCK_COUNT]; // offset of its struct block_head; 0: none
+};
+
+// In front of a block's octets, which start at the next cache line.
+struct block_head {
+	_Alignas(CACHE_LINE_BYTES) uint64_t bytes; // of the octets
+	uint64_t which;				   // enum catalog_block
 };
 
 // Open addressing with linear probing over 8-octet slots: tag << 40 | offset of the image / 64.
@@ -92,9 +108,14 @@ const struct catalog_header *catalog_header(const struct catalog *);
 uint64_t catalog_seed(const struct catalog *);
 struct policy catalog_policy(const struct catalog *); // any thread
 void catalog_set_policy(struct catalog *, struct policy);
-// NULL: none was set. Any thread; valid until the caller's next quiescent point.
+// The block's octets, aligned to a cache line; NULL: none was set. `bytes` may be NULL. Any thread; valid until the
+// caller's next quiescent point.
+const void *catalog_block(const struct catalog *, enum catalog_block, uint64_t *bytes);
+// Writer. A copy of `data`; NULL: none from now on. ST_NO_SPACE: the old one stays. What it replaces is retired with the
+// epoch set last.
+CHECKED enum status catalog_set_block(struct catalog *, enum catalog_block, const void *data, uint64_t bytes);
+// BLOCK_IDENTITY.
 const struct server_identity *catalog_identity(const struct catalog *);
-// Writer. ST_NO_SPACE: the old one stays. What it replaces is retired with the epoch set last.
 CHECKED enum status catalog_set_identity(struct catalog *, const struct server_identity *);
 void catalog_set_ready(struct catalog *); // writer
 bool catalog_is_ready(const struct catalog *);

@@ -43,6 +43,37 @@ static const uint8_t *wire(const char *text)
 	return name;
 }
 
+static void a_block_is_seen_by_readers_and_by_the_next_writer_unless_its_head_is_damaged(void **state)
+{
+	(void)state;
+	struct catalog *writer, *reader;
+	uint64_t bytes = 0;
+	assert_int_equal(catalog_open_writer(&writer, path), ST_OK);
+	assert_int_equal(catalog_open_reader(&reader, path), ST_OK);
+	assert_null(catalog_block(reader, BLOCK_ACCESS, &bytes));
+	assert_int_equal(catalog_set_block(writer, BLOCK_ACCESS, "rules", 6), ST_OK);
+	assert_int_equal(catalog_set_block(writer, BLOCK_OVERRIDES, "answers", 8), ST_OK);
+	const char *seen = catalog_block(reader, BLOCK_ACCESS, &bytes);
+	assert_string_equal(seen, "rules");
+	assert_int_equal(bytes, 6);
+	assert_int_equal((uintptr_t)seen % CACHE_LINE_BYTES, 0);
+	catalog_close(writer);
+
+	assert_int_equal(catalog_open_writer(&writer, path), ST_OK);
+	assert_string_equal(catalog_block(writer, BLOCK_ACCESS, NULL), "rules");
+	struct block_head *head = (struct block_head *)catalog_block(writer, BLOCK_OVERRIDES, NULL) - 1;
+	head->bytes = UINT64_MAX - 63;
+	catalog_close(writer);
+
+	assert_int_equal(catalog_open_writer(&writer, path), ST_OK);
+	assert_null(catalog_block(writer, BLOCK_OVERRIDES, NULL));
+	assert_string_equal(catalog_block(writer, BLOCK_ACCESS, NULL), "rules");
+	assert_int_equal(catalog_set_block(writer, BLOCK_ACCESS, NULL, 0), ST_OK);
+	assert_null(catalog_block(reader, BLOCK_ACCESS, NULL));
+	catalog_close(writer);
+	catalog_close(reader);
+}
+
 // The smallest zone there is: SOA and NS, with this serial.
 static void publish(struct catalog *catalog, const char *origin, uint32_t serial)
 {
@@ -393,6 +424,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_reader_sees_what_the_writer_does_even_beyond_its_first_size, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_second_writer_is_refused_while_the_first_lives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_new_writer_finds_the_zones_of_one_that_was_killed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_block_is_seen_by_readers_and_by_the_next_writer_unless_its_head_is_damaged, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_damaged_image_is_dropped_and_the_rest_kept, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_foreign_file_is_refused_by_readers_and_replaced_by_the_writer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_header_that_leads_outside_is_refused_by_readers_and_replaced_by_the_writer, set_up, tear_down),
