@@ -206,7 +206,7 @@ static const struct unit no_units[] = { { "", 1 }, { NULL, 0 } };
 static const struct unit octet_units[] = { { "", 1 }, { "B", 1 }, { "K", 1 << 10 }, { "k", 1 << 10 },
 	{ "M", 1 << 20 }, { "G", 1 << 30 }, { NULL, 0 } };
 static const struct unit time_units[] = { { "us", 1 }, { "ms", 1000 }, { "s", 1000000 }, { "m", 60000000 },
-	{ "min", 60000000 }, { "h", INT64_C(3600000000) }, { NULL, 0 } };
+	{ "min", 60000000 }, { "h", INT64_C(3600000000) }, { "d", INT64_C(86400000000) }, { NULL, 0 } };
 
 enum number_result { NUMBER_GOOD, NUMBER_FOREIGN, NUMBER_NO_UNIT, NUMBER_HUGE };
 
@@ -239,6 +239,8 @@ static char *print_duration(int64_t us)
 {
 	if (us == 0)
 		return strdup("0");
+	if (us % INT64_C(86400000000) == 0)
+		return new_text("%" PRId64 "d", us / INT64_C(86400000000));
 	if (us % 1000000 == 0)
 		return new_text("%" PRId64 "s", us / 1000000);
 	if (us % 1000 == 0)
@@ -268,6 +270,7 @@ void option_range_text(const struct option_info *info, char *to, size_t room)
 		print_range(info,
 			strcmp(info->unit, "us") == 0	? 1
 			: strcmp(info->unit, "ms") == 0 ? 1000
+			: strcmp(info->unit, "s") == 0	? 1000000
 							: 0,
 			to, room);
 }
@@ -288,14 +291,14 @@ static bool read_number(unsigned *to, const char *text, const struct where *wher
 	case NUMBER_FOREIGN:
 		return say(problem, room, "%s", "");
 	case NUMBER_NO_UNIT:
-		return say(problem, room, "lacks its unit: us, ms, s, m or h");
+		return say(problem, room, "lacks its unit: us, ms, s, m, h or d");
 	case NUMBER_HUGE:
 		return out_of_range(where->info, problem, room);
 	case NUMBER_GOOD:
 		break;
 	}
 	if (value % resolution != 0)
-		return say(problem, room, "is not a whole number of milliseconds");
+		return say(problem, room, "is not a whole number of %s", resolution == 1000 ? "milliseconds" : "seconds");
 	value /= resolution;
 	if (value < where->info->min || value > where->info->max)
 		return out_of_range(where->info, problem, room);
@@ -323,6 +326,11 @@ static bool read_ms(void *to, const char *text, const struct where *where, char 
 	return read_number(to, text, where, time_units, 1000, problem, room);
 }
 
+static bool read_seconds(void *to, const char *text, const struct where *where, char *problem, size_t room)
+{
+	return read_number(to, text, where, time_units, 1000000, problem, room);
+}
+
 static char *print_count(const void *from, const struct option_info *info)
 {
 	(void)info;
@@ -339,6 +347,12 @@ static char *print_ms(const void *from, const struct option_info *info)
 {
 	(void)info;
 	return print_duration(*(const unsigned *)from * INT64_C(1000));
+}
+
+static char *print_seconds(const void *from, const struct option_info *info)
+{
+	(void)info;
+	return print_duration(*(const unsigned *)from * INT64_C(1000000));
 }
 
 static bool equal_count(const void *a, const void *b)
@@ -479,6 +493,8 @@ const struct kind kinds[KIND_COUNT_OF] = {
 	[KIND_DURATION_US] = { "a duration such as 100us", sizeof(unsigned), read_us, print_us, equal_count,
 		NULL },
 	[KIND_DURATION_MS] = { "a duration such as 400ms or 2s", sizeof(unsigned), read_ms, print_ms,
+		equal_count, NULL },
+	[KIND_SECONDS] = { "a duration such as 30s, 1h or 1d", sizeof(unsigned), read_seconds, print_seconds,
 		equal_count, NULL },
 	[KIND_PREFIX] = { "an address with its prefix length such as 198.18.0.53/24",
 		sizeof(struct ip_prefix), read_prefix, print_prefix, equal_prefix, NULL },

@@ -20,6 +20,7 @@ enum kind_id {
 	KIND_OCTETS,
 	KIND_DURATION_US,
 	KIND_DURATION_MS,
+	KIND_SECONDS,
 	KIND_PREFIX,
 	KIND_ENDPOINT,
 	KIND_ROUTER,
@@ -40,6 +41,7 @@ enum kind_id {
 #define WORDS_OCTETS "size"
 #define WORDS_DURATION_US "duration"
 #define WORDS_DURATION_MS "duration"
+#define WORDS_SECONDS "duration"
 #define WORDS_PREFIX "address/length"
 #define WORDS_ENDPOINT "address[@port]"
 #define WORDS_ROUTER "addresses"

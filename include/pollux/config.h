@@ -74,6 +74,12 @@ struct config {
 	unsigned forward_deadline_ms; // one question
 	unsigned forward_max_open;  // questions waiting at once
 
+	unsigned cache_max_ttl_s, cache_min_ttl_s, cache_negative_max_ttl_s, cache_failure_ttl_s;
+	bool cache_prefetch, cache_stale;
+	unsigned cache_stale_max_age_s;	      // after its end
+	unsigned cache_stale_answer_after_ms; // of a question under way
+	unsigned cache_stale_ttl_s;
+
 	unsigned udp_size; // ceiling of UDP answers
 	bool any_full;
 	bool minimal; // no additional records but glue

@@ -219,11 +219,14 @@ static void each_kind_of_error_names_its_line_and_column(void **state)
 			"1:20: error: dataplane.mbufs: '99999999999999999999' is out of range: 1024 to "
 			"4194304 buffers" },
 		{ "dataplane: {idle-sleep: 3}\n",
-			"1:25: error: dataplane.idle-sleep: '3' lacks its unit: us, ms, s, m or h" },
+			"1:25: error: dataplane.idle-sleep: '3' lacks its unit: us, ms, s, m, h or d" },
 		{ "dataplane: {idle-sleep: 1s}\n",
 			"1:25: error: dataplane.idle-sleep: '1s' is out of range: 0 to 10ms" },
 		{ "forward: {timeout: 1500us}\n",
 			"1:20: error: forward.timeout: '1500us' is not a whole number of milliseconds" },
+		{ "cache: {max-ttl: 1500ms}\n",
+			"1:18: error: cache.max-ttl: '1500ms' is not a whole number of seconds" },
+		{ "cache: {max-ttl: 8d}\n", "1:18: error: cache.max-ttl: '8d' is out of range: 1s to 7d" },
 		{ "forward: {timeout: soon}\n", "1:20: error: forward.timeout: expected a duration such as "
 						"400ms or 2s, found 'soon'" },
 		{ "answers: {udp-size: 4096}\n",
