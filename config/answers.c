@@ -10,11 +10,26 @@
 
 #define SECRET_DIGITS (2 * COOKIE_SECRET_BYTES)
 
+bool config_has_step(const struct config *config, enum chain_step step)
+{
+	for (unsigned i = 0; i < config->chain_count; i++) {
+		if (config->chain[i] == step)
+			return true;
+	}
+	return !config->chain_count;
+}
+
+// Behind the zones somebody may know more.
+static bool has_chain(const struct config *config)
+{
+	return config_has_step(config, STEP_FORWARDERS) && config->forwarder_count > 0;
+}
+
 struct policy config_policy(const struct config *config)
 {
 	return (struct policy){
 		.udp_size = (uint16_t)config->udp_size,
-		.has_chain = config->forwarder_count > 0,
+		.has_chain = has_chain(config),
 		.any_full = config->any_full,
 		.minimal = config->minimal,
 	};

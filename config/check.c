@@ -244,6 +244,20 @@ static void check_zone_pattern(const struct checking *c)
 			pattern);
 }
 
+// The dataplane looks into these three before anybody else can be asked, and in this order.
+static void check_chain(const struct checking *c)
+{
+	const struct config *config = c->config;
+	for (unsigned i = 1; i < config->chain_count; i++) {
+		char path[32];
+		if (config->chain[i] > STEP_CACHE || config->chain[i - 1] < config->chain[i])
+			continue;
+		snprintf(path, sizeof(path), "chain[%u]", i);
+		say(c, SEVERITY_ERROR, path,
+			"chain: overrides, authorities and cache come first and in this order, as the dataplane asks them");
+	}
+}
+
 static void check_purpose(const struct checking *c)
 {
 	const struct config *config = c->config;
@@ -262,6 +276,7 @@ enum status config_check(
 	check_ports(&c);
 	check_zones(&c);
 	check_zone_pattern(&c);
+	check_chain(&c);
 	check_forwarders(&c);
 	check_socket_path(&c);
 	check_purpose(&c);

@@ -14,7 +14,7 @@
 #include "tree.h"
 
 #define CONFIG_MAX_BYTES (64u << 20) // a million zones fit; /dev/zero does not
-#define OPTIONS_MAX 128		     // rows of config.def, for one flag each
+#define OPTIONS_MAX 256		     // rows of config.def, for one flag each
 
 struct reading {
 	struct report *report;

@@ -16,15 +16,29 @@ static enum outcome keep_aliases(struct ask *ask)
 		if (ask->own.rr[i].type == TYPE_CNAME)
 			ask->target = ask->own.rr[i].rdata;
 	}
-	return ask->target ? PASS : ERROR;
+	if (!ask->target)
+		return ERROR;
+	char text[NAME_TEXT_BYTES];
+	if (ask->trace)
+		ask_note(ask, "an alias leads to %s", name_to_text(text, ask->target));
+	return PASS;
 }
 
-enum outcome from_authorities(struct ask *ask)
+static void note_zone(struct ask *ask, const struct image *zone)
 {
+	char apex[NAME_TEXT_BYTES];
+	if (ask->trace && zone)
+		ask_note(ask, "zone %s serial %u from %s", name_to_text(apex, zone->apex), zone->serial,
+			(const char *)image_at(zone, zone->source_ref));
+}
+
+static enum outcome from_authorities(struct ask *ask, void *state)
+{
+	(void)state;
 	struct resolver *r = ask->resolver;
 	const struct image *zone = catalog_find(r->catalog, &ask->query.name);
 	ask_face_client(ask);
-	switch (answer_query(r->catalog, &r->policy, &ask->query, zone, ask->asker.transport, &r->reply)) {
+	switch (answer_query(r->catalog, &ask->policy, &ask->query, zone, ask->asker.transport, &r->reply)) {
 	case ANSWER_READY:
 		break;
 	case ANSWER_NOT_HERE:
@@ -32,9 +46,14 @@ enum outcome from_authorities(struct ask *ask)
 	case ANSWER_CONTINUE:
 		return keep_aliases(ask);
 	}
-	if (zone)
-		r->counters.answered_zones++;
-	else if (r->reply.rcode == RCODE_REFUSED)
+	if (!zone && r->reply.rcode == RCODE_REFUSED)
 		r->counters.refused++;
+	note_zone(ask, zone);
 	return ANSWER;
 }
+
+const struct step_kind authorities_step = {
+	.name = "authorities",
+	.help = "the zones served here",
+	.run = from_authorities,
+};

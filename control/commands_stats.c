@@ -8,6 +8,7 @@
 
 #include <pollux/counters.h>
 
+#include "chain.h"
 #include "commands.h"
 #include "misses.h"
 
@@ -290,8 +291,15 @@ static json_t *resolver_facts(struct resolver *resolver)
 	const struct resolver_counters *c = resolver_counters(resolver);
 	json_t *facts = json_object();
 	FACT(facts, c, asked);
-	FACT(facts, c, answered_zones);
-	FACT(facts, c, answered_forward);
+	for (unsigned step = 0; step < STEP_COUNT; step++) {
+		char key[32];
+		if (!resolver_step(step))
+			continue;
+		snprintf(key, sizeof(key), "answered_%s", resolver_step(step)->name);
+		set_number(facts, key, c->answered[step]);
+	}
+	FACT(facts, c, negative);
+	FACT(facts, c, refreshed);
 	FACT(facts, c, refused);
 	FACT(facts, c, servfail);
 	FACT(facts, c, dropped);
@@ -402,8 +410,8 @@ static json_t *questions_facts(const struct control *control)
 	set_number(facts, "answered_by_dataplane", total_of(&picture)->counter[COUNTER_answer_dns]);
 	set_number(facts, "handed_to_control", total_of(&picture)->counter[COUNTER_miss]);
 	set_number(facts, "asked_of_control", resolver->asked);
-	set_number(facts, "answered_from_zones_by_control", resolver->answered_zones);
-	set_number(facts, "forwarded", resolver->answered_forward);
+	set_number(facts, "answered_from_zones_by_control", resolver->answered[STEP_AUTHORITIES]);
+	set_number(facts, "forwarded", resolver->answered[STEP_FORWARDERS] + resolver->negative);
 	set_number(facts, "dropped_packets", total_of(&picture)->sum[COUNTS_DROPPED]);
 	return facts;
 }

@@ -36,7 +36,8 @@ struct forwarders {
 	struct resolver *resolver;
 	struct upstream *upstream;
 	struct pending_tree pending;
-	unsigned servers;
+	unsigned servers, max_waiting;
+	bool by_ports; // questions leave through the TAP
 };
 
 static int compare_pending(const struct pending *a, const struct pending *b)
@@ -56,60 +57,15 @@ static int compare_pending(const struct pending *a, const struct pending *b)
 
 RB_GENERATE_INTERNAL(pending_tree, pending, by_question, compare_pending, __attribute__((unused)) static)
 
-// RFC 4035 3.2.1: who did not set DO gets signatures and proofs only when asking for them by name. RFC 8945
-// 5.3: a TSIG is between two neighbours.
-static bool is_for_client(const void *ctx, const struct message_rr *rr)
-{
-	const struct query *q = ctx;
-	if (rr->type == TYPE_TSIG_CODE)
-		return false;
-	if (q->dnssec_ok || q->type == rr->type || q->type == TYPE_ANY)
-		return true;
-	return rr->type != TYPE_RRSIG && rr->type != TYPE_NSEC && rr->type != TYPE_NSEC3;
-}
-
-static bool put_section(struct ask *ask, enum section section, const struct message *m)
-{
-	unsigned first = m->section_at[section], count = m->section_at[section + 1] - first;
-	return count == 0 || composer_add_all(
-		&ask->resolver->composer, section, m->rr + first, count, is_for_client, &ask->query);
-}
-
-// Id, RD, CD and question are the asker's own, the sections those of the server. AA speaks for the first
-// owner in the answer (RFC 1035 4.1.1): set only when our own zone holds it. AD (RFC 4035 3.2.3) is for those
-// who have validated.
-static enum outcome write_reply(struct ask *ask, const struct message *m)
-{
-	struct resolver *r = ask->resolver;
-	const struct query *q = &ask->query;
-	struct composer *c = &r->composer;
-	uint16_t flags = FLAG_QR | FLAG_RA | (q->flags & (FLAG_RD | FLAG_CD)) | (ask->own.flags & FLAG_AA);
-	flags |= m->rcode & FLAG_RCODE;
-	uint32_t limit = answer_limit(&r->policy, q, ask->asker.transport);
-	ask->rcode = RCODE_SERVFAIL;
-	ask_face_client(ask);
-	if (limit > r->reply.room)
-		limit = r->reply.room;
-	// The composer knows of a plain OPT: what ours has more than that is kept free here, and put in its place.
-	uint32_t options = q->edns ? answer_opt_bytes(q, &r->parties) - OPT_BYTES : 0;
-	if (!composer_start(c, r->buffer, limit - options, q->id, flags, q->wire + DNS_HEADER_BYTES,
-		    q->question_bytes, q->edns))
-		return ERROR;
-	// RFC 2181 9: TC when something of the answer is missing, not for want of additional records.
-	if (put_section(ask, SECTION_ANSWER, &ask->own) && put_section(ask, SECTION_ANSWER, m) &&
-		put_section(ask, SECTION_AUTHORITY, m))
-		put_section(ask, SECTION_ADDITIONAL, m);
-	else
-		composer_set_flags(c, FLAG_TC);
-	r->reply.bytes = composer_end(c, r->policy.udp_size, m->rcode, q->dnssec_ok);
-	if (q->options)
-		r->reply.bytes = answer_put_opt(r->buffer, r->reply.bytes - OPT_BYTES, limit, &r->policy, q, &r->parties,
-			m->rcode);
-	r->counters.answered_forward++;
-	return ANSWER;
-}
-
 // Callees may ask again at once, so the question is out of the tree before the first of them hears.
+static enum outcome take_reply(struct ask *ask, const struct message *reply)
+{
+	static const struct verdict nothing_more = { .why = EDE_NONE };
+	if (reply->rcode == RCODE_NXDOMAIN)
+		return ask_keep_negative(ask, reply, &nothing_more);
+	return ask_reply(ask, reply, &nothing_more);
+}
+
 static void on_upstream(void *ctx, enum status status, const struct message *reply)
 {
 	struct pending *pending = ctx;
@@ -123,7 +79,7 @@ static void on_upstream(void *ctx, enum status status, const struct message *rep
 		}
 		ask->rcode = RCODE_SERVFAIL; // those who could know failed, whatever they said
 		ask->why = EDE_NO_REACHABLE_AUTHORITY;
-		ask_resume(ask, status == ST_OK ? write_reply(ask, reply) : PASS);
+		ask_resume(ask, status == ST_OK ? take_reply(ask, reply) : PASS);
 	}
 	free(pending);
 }
@@ -131,8 +87,7 @@ static void on_upstream(void *ctx, enum status status, const struct message *rep
 static void fill_key(struct pending *key, const struct ask *ask)
 {
 	const struct query *q = &ask->query;
-	const uint8_t *name = ask->target ? ask->target : q->wire + DNS_HEADER_BYTES;
-	key->name_bytes = name_fold(key->name, name);
+	key->name_bytes = name_fold(key->name, ask_name(ask));
 	key->type = q->type;
 	key->class = q->class;
 	key->dnssec_ok = q->dnssec_ok;
@@ -164,14 +119,20 @@ static bool may_be_forwarded(const struct query *q)
 	       q->type != TYPE_TKEY_CODE && q->type != TYPE_TSIG_CODE;
 }
 
-enum outcome from_forwarders(struct ask *ask)
+static void forget(struct ask *ask)
 {
-	struct resolver *r = ask->resolver;
-	struct forwarders *f = r->forwarders;
+	struct pending *pending = ask->step_ctx;
+	TAILQ_REMOVE(&pending->asks, ask, waiting); // its answer is still of use to the cache
+}
+
+static enum outcome from_forwarders(struct ask *ask, void *state)
+{
+	struct forwarders *f = state;
+	struct resolver *r = f->resolver;
 	if (!f->servers || !may_be_forwarded(&ask->query))
 		return PASS;
 	ask->rcode = RCODE_SERVFAIL;
-	if (r->counters.open >= r->max_waiting) {
+	if (r->counters.open >= f->max_waiting) {
 		r->counters.full++;
 		return PASS;
 	}
@@ -183,6 +144,8 @@ enum outcome from_forwarders(struct ask *ask)
 	else if (!(pending = ask_upstream(f, &key)))
 		return PASS;
 	TAILQ_INSERT_TAIL(&pending->asks, ask, waiting);
+	ask->forget = forget;
+	ask->step_ctx = pending;
 	return WAIT;
 }
 
@@ -201,9 +164,9 @@ char *forwarder_to_text(char *to, const struct sockaddr *address)
 
 static int open_socket(void *ctx, int family, int type)
 {
-	const struct resolver *r = ctx;
-	if (r->tap && r->by_ports)
-		return tap_socket(r->tap, family, type);
+	const struct forwarders *f = ctx;
+	if (f->resolver->tap && f->by_ports)
+		return tap_socket(f->resolver->tap, family, type);
 	return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
@@ -217,7 +180,7 @@ static void on_server(void *ctx, const struct sockaddr *address, bool answers)
 		log_warning("forwarder %s does not answer", forwarder_to_text(text, address));
 }
 
-static struct upstream_options options_of(struct resolver *r, const struct config *config)
+static struct upstream_options options_of(struct forwarders *f, const struct config *config)
 {
 	return (struct upstream_options){
 		.timeout_ms = config->forward_timeout_ms,
@@ -227,7 +190,7 @@ static struct upstream_options options_of(struct resolver *r, const struct confi
 		.udp_size = (uint16_t)config->udp_size,
 		.mix_case = true,
 		.open_socket = open_socket,
-		.socket_ctx = r,
+		.socket_ctx = f,
 		.on_server = on_server,
 	};
 }
@@ -250,9 +213,12 @@ static struct sockaddr_storage address_of(const struct ip_endpoint *endpoint)
 	return address;
 }
 
-void forwarders_reconfigure(struct forwarders *f, const struct config *config)
+static void forwarders_reconfigure(void *state, const struct config *config)
 {
-	struct upstream_options options = options_of(f->resolver, config);
+	struct forwarders *f = state;
+	struct upstream_options options = options_of(f, config);
+	f->max_waiting = config->forward_max_open;
+	f->by_ports = !strcmp(config->forward_via, "ports");
 	struct sockaddr_storage *addresses = calloc(config->forwarder_count + 1u, sizeof(*addresses));
 	for (unsigned i = 0; addresses && i < config->forwarder_count; i++)
 		addresses[i] = address_of(&config->forwarders[i]);
@@ -264,13 +230,12 @@ void forwarders_reconfigure(struct forwarders *f, const struct config *config)
 	free(addresses);
 }
 
-struct forwarders *forwarders_new(
-	struct event_base *base, struct resolver *resolver, const struct config *config)
+static void *forwarders_new(struct event_base *base, struct resolver *resolver, const struct config *config)
 {
 	struct forwarders *f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
-	struct upstream_options options = options_of(resolver, config);
+	struct upstream_options options = options_of(f, config);
 	f->resolver = resolver;
 	RB_INIT(&f->pending);
 	f->upstream = upstream_new(base, &options);
@@ -282,22 +247,38 @@ struct forwarders *forwarders_new(
 	return f;
 }
 
-void forwarders_free(struct forwarders *f)
+static void forwarders_free(void *state)
 {
-	if (!f)
-		return;
+	struct forwarders *f = state;
 	upstream_free(f->upstream);
 	free(f);
 }
 
+static bool forwarders_in_use(const void *state)
+{
+	return ((const struct forwarders *)state)->servers;
+}
+
+const struct step_kind forwarders_step = {
+	.name = "forwarders",
+	.help = "other name servers",
+	.new = forwarders_new,
+	.reconfigure = forwarders_reconfigure,
+	.free = forwarders_free,
+	.in_use = forwarders_in_use,
+	.run = from_forwarders,
+};
+
 void resolver_each_forwarder(
 	const struct resolver *r, void (*visit)(void *ctx, const struct upstream_server *), void *ctx)
 {
-	upstream_each_server(r->forwarders->upstream, visit, ctx);
+	const struct forwarders *f = r->state[STEP_FORWARDERS];
+	upstream_each_server(f->upstream, visit, ctx);
 }
 
-void forwarders_count(const struct forwarders *f, struct resolver_counters *to)
+void forwarders_count(const void *state, struct resolver_counters *to)
 {
+	const struct forwarders *f = state;
 	const struct upstream_counters *from = upstream_counters(f->upstream);
 	to->upstream_sent = from->sent;
 	to->upstream_retries = from->retries;

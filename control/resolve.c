@@ -1,25 +1,85 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "chain.h"
+#include "reply.h"
 
-static const struct step {
-	const char *name;
-	enum outcome (*run)(struct ask *);
-} chain[] = {
-	{ "authorities", from_authorities },
-	{ "forwarders", from_forwarders },
+// NULL: this build has no such step.
+static const struct step_kind *const kinds[STEP_COUNT] = {
+	[STEP_AUTHORITIES] = &authorities_step,
+	[STEP_FORWARDERS] = &forwarders_step,
 };
-#define CHAIN_STEPS (sizeof(chain) / sizeof(chain[0]))
+
+const struct step_kind *resolver_step(enum chain_step step)
+{
+	return kinds[step];
+}
+
+bool resolver_uses_step(const struct resolver *r, enum chain_step step)
+{
+	const struct step_kind *kind = kinds[step];
+	return kind && (!kind->in_use || kind->in_use(r->state[step]));
+}
+
+struct chain_order resolver_order(const struct resolver *r)
+{
+	return r->order;
+}
+
+// --- what people see of it ---
+
+static uint64_t clock_us(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void trace_begin(struct ask *ask, const char *name)
+{
+	struct trace *trace = ask->trace;
+	if (trace && trace->count < TRACE_STEPS_MAX)
+		trace->step[trace->count++] = (struct trace_step){ .name = name, .outcome = "", .began_us = clock_us() };
+}
+
+static void trace_end(struct ask *ask, const char *outcome)
+{
+	struct trace *trace = ask->trace;
+	if (!trace || !trace->count)
+		return;
+	struct trace_step *step = &trace->step[trace->count - 1];
+	step->outcome = outcome;
+	step->took_us = clock_us() - step->began_us;
+}
+
+void ask_note(struct ask *ask, const char *format, ...)
+{
+	struct trace *trace = ask->trace;
+	if (!trace || !trace->count)
+		return;
+	char *note = trace->step[trace->count - 1].note;
+	size_t used = strlen(note);
+	if (used)
+		used = strlcat(note, "; ", TRACE_NOTE_BYTES);
+	if (used >= TRACE_NOTE_BYTES)
+		return;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(note + used, TRACE_NOTE_BYTES - used, format, args);
+	va_end(args);
+}
+
+// --- the end of a question ---
 
 static void free_ask(struct ask *ask)
 {
 	if (ask->waits)
 		ask->resolver->counters.open--;
 	message_clear(&ask->own);
+	free(ask->negative);
 	free(ask);
 }
 
@@ -33,29 +93,6 @@ static void reply_and_free(struct ask *ask)
 	done(ctx, r->reply.wire, r->reply.bytes);
 }
 
-// The identity may be another one by the time of the answer, so none is remembered.
-void ask_face_client(struct ask *ask)
-{
-	struct resolver *r = ask->resolver;
-	const struct sockaddr_storage *from = &ask->asker.address;
-	struct parties *p = &r->parties;
-	*p = (struct parties){ .identity = catalog_identity(r->catalog), .now_s = (uint32_t)time(NULL) };
-	if (from->ss_family == AF_INET) {
-		p->client = (const uint8_t *)&((const struct sockaddr_in *)from)->sin_addr;
-		p->client_bytes = 4;
-	} else if (from->ss_family == AF_INET6) {
-		p->client = (const uint8_t *)&((const struct sockaddr_in6 *)from)->sin6_addr;
-		p->client_bytes = 16;
-	}
-	if (ask->asker.transport == OVER_TCP) {
-		unsigned idle = ask->asker.idle_ms / 100;
-		p->idle_100ms = (uint16_t)(idle < 1 ? 1 : idle < UINT16_MAX ? idle : UINT16_MAX);
-	}
-	r->reply.parties = p;
-	unsigned room = ask->asker.room_bytes;
-	r->reply.room = room && room < sizeof(r->buffer) ? room : sizeof(r->buffer);
-}
-
 static void fail(struct ask *ask, enum rcode rcode)
 {
 	struct resolver *r = ask->resolver;
@@ -63,10 +100,10 @@ static void fail(struct ask *ask, enum rcode rcode)
 		r->counters.refused++;
 	else if (rcode == RCODE_SERVFAIL)
 		r->counters.servfail++;
-	else
+	else if (rcode != RCODE_NOERROR)
 		r->counters.malformed++;
 	ask_face_client(ask);
-	answer_error_why(&r->policy, &ask->query, rcode, ask->why, &r->reply);
+	answer_error_why(&ask->policy, &ask->query, rcode, ask->why, &r->reply);
 	reply_and_free(ask);
 }
 
@@ -75,9 +112,32 @@ void ask_drop(struct ask *ask)
 	ask_done *done = ask->done;
 	void *ctx = ask->ctx;
 	ask->resolver->counters.dropped++;
+	trace_end(ask, "dropped");
 	free_ask(ask);
 	done(ctx, NULL, 0);
 }
+
+// No step had an answer. Somebody's "no" is the best there is; a name that exists has at least no such type; those who
+// are responsible could not say: SERVFAIL; nobody is: REFUSED.
+static void end_of_chain(struct ask *ask)
+{
+	trace_begin(ask, "end");
+	if (ask->name_exists && !ask->target) {
+		trace_end(ask, "no data");
+		ask->why = EDE_NONE;
+		fail(ask, RCODE_NOERROR);
+	} else if (ask->negative) {
+		trace_end(ask, "the first no");
+		ask->resolver->counters.negative++;
+		reply_with_kept(ask);
+		reply_and_free(ask);
+	} else {
+		trace_end(ask, "error");
+		fail(ask, ask->rcode);
+	}
+}
+
+// --- the way through the steps ---
 
 // The asker's message is only there during resolver_ask(). What is needed of it later is kept: header,
 // question and cookie, for the rest has been read.
@@ -99,42 +159,75 @@ static void keep_question(struct ask *ask)
 	ask->resolver->counters.open++;
 }
 
-void ask_resume(struct ask *ask, enum outcome outcome)
+static enum outcome run_step(struct ask *ask)
 {
-	while (outcome == PASS && ++ask->step < CHAIN_STEPS)
-		outcome = chain[ask->step].run(ask);
-	if (outcome == WAIT)
-		keep_question(ask);
-	else if (outcome == ANSWER)
-		reply_and_free(ask);
-	else // nobody is responsible: REFUSED; those who are could not say: SERVFAIL
-		fail(ask, ask->rcode);
+	enum chain_step step = ask->order.step[ask->step];
+	trace_begin(ask, kinds[step]->name);
+	return kinds[step]->run(ask, ask->resolver->state[step]);
 }
 
-void resolver_ask(struct resolver *r, const struct asker *asker, const uint8_t *wire, unsigned bytes,
-	ask_done *done, void *ctx)
+void ask_resume(struct ask *ask, enum outcome outcome)
+{
+	static const char *const words[] = { [PASS] = "pass", [ANSWER] = "answer", [ERROR] = "error" };
+	struct resolver *r = ask->resolver;
+	for (;;) {
+		if (outcome == WAIT) {
+			keep_question(ask);
+			return;
+		}
+		ask->forget = NULL;
+		trace_end(ask, words[outcome]);
+		if (outcome != PASS || ++ask->step >= ask->order.count)
+			break;
+		outcome = run_step(ask);
+	}
+	if (outcome == ANSWER) {
+		r->counters.answered[ask->order.step[ask->step]]++;
+		reply_and_free(ask);
+	} else if (outcome == ERROR) {
+		fail(ask, ask->rcode);
+	} else {
+		end_of_chain(ask);
+	}
+}
+
+void ask_take_back(struct ask *ask)
+{
+	if (ask->forget)
+		ask->forget(ask);
+	ask->forget = NULL;
+}
+
+static struct ask *new_ask(struct resolver *r, const struct asker *asker, ask_done *done, void *ctx)
 {
 	struct ask *ask = malloc(sizeof(*ask));
-	r->counters.asked++;
-	if (!ask) {
-		r->counters.dropped++;
-		done(ctx, NULL, 0);
-		return;
-	}
+	if (!ask)
+		return NULL;
 	ask->resolver = r;
 	ask->asker = *asker;
 	ask->done = done;
 	ask->ctx = ctx;
+	ask->policy = r->policy;
+	ask->order = r->order;
 	ask->step = 0;
 	ask->rcode = RCODE_REFUSED;
 	ask->why = EDE_NONE;
-	ask->waits = false;
+	ask->waits = ask->for_nobody = ask->name_exists = false;
 	ask->own = (struct message){ 0 };
 	ask->target = NULL;
+	ask->negative = NULL;
+	ask->trace = NULL;
+	ask->forget = NULL;
+	ask->step_ctx = NULL;
+	return ask;
+}
+
+static void begin(struct ask *ask, const uint8_t *wire, unsigned bytes)
+{
 	enum rcode rcode;
-	switch (query_parse(&ask->query, wire, bytes, catalog_seed(r->catalog), &rcode)) {
+	switch (query_parse(&ask->query, wire, bytes, catalog_seed(ask->resolver->catalog), &rcode)) {
 	case QUERY_VALID:
-		ask_resume(ask, chain[0].run(ask));
+		ask_resume(ask, ask->order.count ? run_step(ask) : PASS);
 		break;
 	case QUERY_ERROR:
 		fail(ask, rcode);
@@ -146,11 +239,95 @@ void resolver_ask(struct resolver *r, const struct asker *asker, const uint8_t *
 	}
 }
 
+void resolver_ask_traced(struct resolver *r, const struct asker *asker, const uint8_t *wire, unsigned bytes,
+	struct trace *trace, ask_done *done, void *ctx)
+{
+	struct ask *ask = new_ask(r, asker, done, ctx);
+	r->counters.asked++;
+	if (!ask) {
+		r->counters.dropped++;
+		done(ctx, NULL, 0);
+		return;
+	}
+	ask->trace = trace;
+	begin(ask, wire, bytes);
+}
+
+void resolver_ask(struct resolver *r, const struct asker *asker, const uint8_t *wire, unsigned bytes,
+	ask_done *done, void *ctx)
+{
+	resolver_ask_traced(r, asker, wire, bytes, NULL, done, ctx);
+}
+
+// --- asking for nobody ---
+
+static void hear_nothing(void *ctx, const uint8_t *wire, unsigned bytes)
+{
+	(void)ctx;
+	(void)wire;
+	(void)bytes;
+}
+
+// What the dataplane looks into as well comes first in every chain.
+static struct chain_order behind_cache(const struct chain_order *order)
+{
+	struct chain_order rest = { 0 };
+	for (unsigned i = 0; i < order->count; i++) {
+		if (order->step[i] > STEP_CACHE)
+			rest.step[rest.count++] = order->step[i];
+	}
+	return rest;
+}
+
+enum status resolver_refresh(struct resolver *r, const uint8_t *name, uint16_t type, bool dnssec_ok, bool checking_disabled)
+{
+	uint8_t wire[QUERY_WIRE_BYTES], question[NAME_MAX_BYTES + 4];
+	static const struct asker nobody = { .transport = OVER_TCP };
+	struct ask *ask = new_ask(r, &nobody, hear_nothing, NULL);
+	if (!ask)
+		return ST_NO_MEMORY;
+	unsigned name_bytes = name_length(name, NAME_MAX_BYTES);
+	memcpy(question, name, name_bytes);
+	store_be16(question + name_bytes, type);
+	store_be16(question + name_bytes + 2, CLASS_IN);
+	unsigned bytes = message_write_query(wire, 0, FLAG_RD | (checking_disabled ? FLAG_CD : 0), question, name_bytes + 4,
+		DNS_UDP_CEILING_BYTES, dnssec_ok);
+	ask->for_nobody = true;
+	ask->order = behind_cache(&r->order);
+	r->counters.refreshed++;
+	begin(ask, wire, bytes);
+	return ST_OK;
+}
+
+// --- the configuration ---
+
+static void take_order(struct resolver *r, const struct config *config)
+{
+	struct chain_order order = { 0 };
+	for (unsigned i = 0; i < (config->chain_count ? config->chain_count : STEP_COUNT); i++) {
+		enum chain_step step = config->chain_count ? config->chain[i] : i;
+		if (kinds[step])
+			order.step[order.count++] = (uint8_t)step;
+	}
+	r->order = order;
+}
+
 static void take_config(struct resolver *r, const struct config *config)
 {
 	r->policy = config_policy(config);
-	r->max_waiting = config->forward_max_open;
-	r->by_ports = !strcmp(config->forward_via, "ports");
+	take_order(r, config);
+}
+
+// From the last to the first: the cache outlives those who fill it.
+void resolver_free(struct resolver *r)
+{
+	if (!r)
+		return;
+	for (unsigned i = STEP_COUNT; i--;) {
+		if (kinds[i] && kinds[i]->free && r->state[i])
+			kinds[i]->free(r->state[i]);
+	}
+	free(r);
 }
 
 struct resolver *resolver_new(
@@ -159,34 +336,34 @@ struct resolver *resolver_new(
 	struct resolver *r = calloc(1, sizeof(*r));
 	if (!r)
 		return NULL;
+	r->base = base;
 	r->catalog = catalog;
 	r->tap = tap;
 	r->reply.wire = r->buffer;
 	take_config(r, config);
-	r->forwarders = forwarders_new(base, r, config);
-	if (!r->forwarders) {
-		free(r);
-		return NULL;
+	for (unsigned i = 0; i < STEP_COUNT; i++) {
+		if (!kinds[i] || !kinds[i]->new)
+			continue;
+		r->state[i] = kinds[i]->new(base, r, config);
+		if (!r->state[i]) {
+			resolver_free(r);
+			return NULL;
+		}
 	}
 	return r;
-}
-
-void resolver_free(struct resolver *r)
-{
-	if (!r)
-		return;
-	forwarders_free(r->forwarders);
-	free(r);
 }
 
 void resolver_reconfigure(struct resolver *r, const struct config *config)
 {
 	take_config(r, config);
-	forwarders_reconfigure(r->forwarders, config);
+	for (unsigned i = 0; i < STEP_COUNT; i++) {
+		if (kinds[i] && kinds[i]->reconfigure)
+			kinds[i]->reconfigure(r->state[i], config);
+	}
 }
 
 const struct resolver_counters *resolver_counters(struct resolver *r)
 {
-	forwarders_count(r->forwarders, &r->counters);
+	forwarders_count(r->state[STEP_FORWARDERS], &r->counters);
 	return &r->counters;
 }

@@ -3,6 +3,7 @@
 // question that waits costs memory, never a thread. One event loop's thread.
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -36,8 +37,26 @@ typedef void ask_done(void *ctx, const uint8_t *wire, unsigned bytes);
 // A whole DNS message as it came. Malformed ones are answered FORMERR like in the dataplane, or dropped.
 void resolver_ask(struct resolver *, const struct asker *, const uint8_t *wire, unsigned bytes, ask_done *, void *ctx);
 
+// The same, and every step of the way is written into `trace`, which is the caller's (zeroed, see chain.h) and lives until `done`.
+struct trace;
+void resolver_ask_traced(struct resolver *, const struct asker *, const uint8_t *wire, unsigned bytes, struct trace *,
+	ask_done *, void *ctx);
+// Asks the steps behind the cache for nobody, so that they learn the answer anew. `name` is wire. ST_NO_MEMORY.
+CHECKED enum status resolver_refresh(struct resolver *, const uint8_t *name, uint16_t type, bool dnssec_ok,
+	bool checking_disabled);
+
+// The steps as the configuration orders them; those that nothing is configured for take part, and pass.
+struct chain_order;
+struct step_kind;
+struct chain_order resolver_order(const struct resolver *);
+const struct step_kind *resolver_step(enum chain_step); // NULL: not in this build
+bool resolver_uses_step(const struct resolver *, enum chain_step);
+
 struct resolver_counters {
-	uint64_t asked, answered_zones, answered_forward, refused, servfail, dropped, open, coalesced;
+	uint64_t answered[STEP_COUNT]; // by step
+	uint64_t negative;  // answered at the end, with what a step said on the way: there is no such name
+	uint64_t refreshed; // asked for nobody
+	uint64_t asked, refused, servfail, dropped, open, coalesced;
 	uint64_t malformed; // answered FORMERR, NOTIMP or BADVERS
 	uint64_t full;	    // answered SERVFAIL at once: forward.max-open questions were waiting
 	uint64_t upstream_sent, upstream_retries, upstream_tcp, upstream_replies, upstream_mismatched, upstream_timeouts;

@@ -187,20 +187,20 @@ uint32_t edns_write_options(const struct opt *opt, uint8_t *wire, uint32_t at, u
 	return (uint32_t)(to - wire);
 }
 
-uint32_t answer_opt_bytes(const struct query *q, const struct parties *parties)
+uint32_t answer_opt_bytes(const struct query *q, const struct parties *parties, enum extended_error why)
 {
 	struct opt opt;
-	edns_plan(&opt, q, parties, NULL, EDE_NONE);
+	edns_plan(&opt, q, parties, NULL, why);
 	return opt.bytes;
 }
 
 uint32_t answer_put_opt(uint8_t *wire, uint32_t bytes, uint32_t limit, const struct policy *policy,
-	const struct query *q, const struct parties *parties, unsigned rcode)
+	const struct query *q, const struct parties *parties, unsigned rcode, enum extended_error why)
 {
 	struct opt opt;
 	if (!q->edns)
 		return bytes;
-	edns_plan(&opt, q, parties, NULL, EDE_NONE);
+	edns_plan(&opt, q, parties, NULL, why);
 	edns_write_plain(wire + bytes, policy, q, rcode);
 	return edns_write_options(&opt, wire, bytes, limit, parties, NULL);
 }

@@ -29,12 +29,27 @@ struct parties {
 	uint32_t now_s;		// since 1970, for the age of cookies
 };
 
-// Reasons that go with an error (RFC 8914 4), to those who sent an OPT.
+// Reasons that go with a reply (RFC 8914 4), to those who sent an OPT.
 enum extended_error {
+	EDE_OTHER = 0,
+	EDE_STALE = 3,
+	EDE_BOGUS = 6,
+	EDE_SIGNATURE_EXPIRED = 7,
+	EDE_SIGNATURE_NOT_YET_VALID = 8,
+	EDE_DNSKEY_MISSING = 9,
+	EDE_RRSIGS_MISSING = 10,
+	EDE_NO_ZONE_KEY = 11,
+	EDE_NSEC_MISSING = 12,
+	EDE_CACHED_ERROR = 13,
 	EDE_NOT_READY = 14,
+	EDE_BLOCKED = 15,
 	EDE_PROHIBITED = 18,
+	EDE_STALE_NXDOMAIN = 19,
 	EDE_NOT_AUTHORITATIVE = 20,
+	EDE_NOT_SUPPORTED = 21,
 	EDE_NO_REACHABLE_AUTHORITY = 22,
+	EDE_NETWORK_ERROR = 23,
+	EDE_INVALID_DATA = 24,
 	EDE_NONE = 0xffff,
 };
 
@@ -60,11 +75,11 @@ void answer_error(const struct policy *, const struct query *, enum rcode, struc
 void answer_error_why(const struct policy *, const struct query *, enum rcode, enum extended_error, struct reply *);
 
 // For replies that are put together elsewhere. Octets of the OPT record that the reply gets, but for padding; 0: none.
-uint32_t answer_opt_bytes(const struct query *, const struct parties *);
+uint32_t answer_opt_bytes(const struct query *, const struct parties *, enum extended_error);
 // Writes that OPT behind the `bytes` octets of the message at `wire`, and padding as far as `limit` allows. Returns
 // the new length; the counts of the header are the caller's.
 uint32_t answer_put_opt(uint8_t *wire, uint32_t bytes, uint32_t limit, const struct policy *, const struct query *,
-	const struct parties *, unsigned rcode);
+	const struct parties *, unsigned rcode, enum extended_error);
 
 // The largest answer this question may get over this transport, in octets.
 uint32_t answer_limit(const struct policy *, const struct query *, enum transport);

@@ -41,6 +41,18 @@ struct zone_config {
 	unsigned line; // where the configuration or the zone list names it; 0: a file of the zone directory
 };
 
+// The steps of the resolver chain, in the order they have unless the configuration says otherwise.
+enum chain_step {
+	STEP_OVERRIDES,
+	STEP_AUTHORITIES,
+	STEP_CACHE,
+	STEP_HOSTS,
+	STEP_PLUGINS,
+	STEP_FORWARDERS,
+	STEP_RECURSION,
+	STEP_COUNT
+};
+
 struct config {
 	char *path;	      // the file it was read from
 	char *name;	      // of this instance: keeps the regions and sockets of two instances apart
@@ -66,6 +78,9 @@ struct config {
 	char *zone_pattern;   // of file names; * stands for the origin
 	char *state_dir;      // of what outlives a boot: zones added while running
 	char *image_directory; // of saved images, or NULL
+
+	enum chain_step *chain; // empty: all in their usual order
+	unsigned chain_count;
 
 	struct ip_endpoint *forwarders; // empty: no forwarding
 	unsigned forwarder_count;
@@ -107,6 +122,8 @@ void config_free(struct config *); // NULL is fine
 // The effective configuration, defaults included, as YAML that reads back to the same.
 void config_print(const struct config *, FILE *);
 
+// The chain has this step, whether or not anything is configured for it.
+bool config_has_step(const struct config *, enum chain_step);
 // What it says about answering.
 struct policy config_policy(const struct config *);
 // What it says about the server itself; the secrets are read from their file, if there is one, else there are none.

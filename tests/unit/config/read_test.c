@@ -247,6 +247,10 @@ static void each_kind_of_error_names_its_line_and_column(void **state)
 			"1:32: error: ports[].addresses: '2001:db8::g/64' is not an IPv6 address" },
 		{ "ports: [{device: d, addresses: 224.0.0.1/24}]\n",
 			"1:32: error: ports[].addresses: '224.0.0.1/24' cannot be a service address" },
+		{ "chain: [cache, authorities, forwarders]\n",
+			"1:16: error: chain: overrides, authorities and cache come first and in this order, as the "
+			"dataplane asks them" },
+		{ "chain: [cache, cache]\n", "1:16: error: chain: 'cache' is listed twice" },
 		{ "forward: {servers: 198.18.0.1:53}\n", "1:20: error: forward.servers: '198.18.0.1:53' is "
 							 "not an address: write the port of an IPv4 "
 							 "address as 198.18.0.1@5300" },

@@ -16,6 +16,7 @@
 #include <pollux/rrtype.h>
 #include <pollux/zonefile.h>
 
+#include "chain.h"
 #include "client/message.h"
 #include "fake_server.h"
 #include "resolve.h"
@@ -255,7 +256,7 @@ static void our_zones_answer_first(void **state)
 	assert_int_equal(a->message.rcode, RCODE_NXDOMAIN);
 	assert_int_equal(record(a, SECTION_AUTHORITY, 0)->type, TYPE_SOA);
 	assert_int_equal(server.heard_udp, 0);
-	assert_int_equal(resolver_counters(resolver)->answered_zones, 2);
+	assert_int_equal(resolver_counters(resolver)->answered[STEP_AUTHORITIES], 2);
 }
 
 static void other_names_are_forwarded_and_answered_without_aa(void **state)
@@ -270,7 +271,7 @@ static void other_names_are_forwarded_and_answered_without_aa(void **state)
 	assert_int_equal(rr->ttl, 300);
 	assert_memory_equal(rr->owner, OUTSIDE, sizeof(OUTSIDE)); // in the client's case
 	assert_int_equal(server.heard_udp, 1);
-	assert_int_equal(resolver_counters(resolver)->answered_forward, 1);
+	assert_int_equal(resolver_counters(resolver)->answered[STEP_FORWARDERS], 1);
 }
 
 static void edns_is_between_neighbours(void **state)
@@ -752,6 +753,55 @@ static void on_done_ask_again(void *ctx, const uint8_t *wire, unsigned bytes)
 	resolver_ask(resolver, &asker, query, write_query(query, &plain), on_done_ask_again, NULL);
 }
 
+static void a_step_left_out_of_the_chain_is_not_asked(void **state)
+{
+	(void)state;
+	struct client c = plain;
+	config.chain = (enum chain_step[]){ STEP_FORWARDERS };
+	config.chain_count = 1;
+	resolver_reconfigure(resolver, &config);
+	c.name = "\3www" APEX; // in our zones, of which nobody is asked
+	assert_int_equal(ask(&c)->message.rcode, RCODE_NOERROR);
+	assert_int_equal(server.heard_udp, 1);
+	config.chain = (enum chain_step[]){ STEP_AUTHORITIES };
+	resolver_reconfigure(resolver, &config);
+	const struct answer *a = ask(&plain);
+	assert_int_equal(a->message.rcode, RCODE_REFUSED);
+	assert_int_equal(a->message.flags & FLAG_RA, 0);
+	assert_int_equal(server.heard_udp, 1);
+}
+
+static void a_traced_question_tells_what_each_step_said(void **state)
+{
+	(void)state;
+	uint8_t wire[QUERY_WIRE_BYTES];
+	struct asker asker = { .transport = OVER_UDP };
+	struct trace trace = { 0 };
+	struct client c = plain;
+	c.name = "\1a" APEX;
+	struct answer *a = &answers[asked++];
+	a->calls = 0;
+	waiting++;
+	resolver_ask_traced(resolver, &asker, wire, write_query(wire, &c), &trace, on_done, a);
+	wait_for_all();
+	assert_int_equal(trace.count, 2);
+	assert_string_equal(trace.step[0].name, "authorities");
+	assert_string_equal(trace.step[0].outcome, "pass");
+	assert_string_equal(trace.step[0].note, "an alias leads to www.example.com.");
+	assert_string_equal(trace.step[1].name, "forwarders");
+	assert_string_equal(trace.step[1].outcome, "answer");
+}
+
+static void what_is_asked_for_nobody_passes_zones_and_cache_by(void **state)
+{
+	(void)state;
+	assert_int_equal(resolver_refresh(resolver, (const uint8_t *)"\3www" APEX, TYPE_A, false, false), ST_OK);
+	assert_int_equal(ask(&plain)->message.rcode, RCODE_NOERROR); // behind it in the queue of the same server
+	assert_int_equal(server.heard_udp, 2);
+	assert_int_equal(resolver_counters(resolver)->refreshed, 1);
+	assert_int_equal(resolver_counters(resolver)->open, 0);
+}
+
 static void the_same_may_be_asked_again_from_within_done(void **state)
 {
 	(void)state;
@@ -796,6 +846,9 @@ int main(void)
 		TEST(malformed_questions_are_answered_or_dropped_as_in_the_dataplane),
 		TEST(waiting_questions_are_dropped_at_the_end),
 		TEST(the_way_out_is_the_configured_one),
+		TEST(a_step_left_out_of_the_chain_is_not_asked),
+		TEST(a_traced_question_tells_what_each_step_said),
+		TEST(what_is_asked_for_nobody_passes_zones_and_cache_by),
 		TEST(the_same_may_be_asked_again_from_within_done),
 	};
 	return cmocka_run_group_tests_name("resolve", tests, NULL, NULL) ? 1 : 0;
