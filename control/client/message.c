@@ -253,6 +253,38 @@ enum status message_read(struct message *m, const uint8_t *wire, size_t bytes)
 	return status;
 }
 
+// The array has room for a power of two of records.
+static bool make_room(struct message *m)
+{
+	unsigned count = m->section_at[SECTION_COUNT];
+	if (count & (count - 1))
+		return true;
+	struct message_rr *rr = reallocarray(m->rr, count ? 2 * count : 1, sizeof(*rr));
+	if (!rr)
+		return false;
+	m->rr = rr;
+	return true;
+}
+
+enum status message_add(struct message *m, enum section section, const struct message_rr *rr)
+{
+	unsigned count = m->section_at[SECTION_COUNT], owner_bytes = name_length(rr->owner, NAME_MAX_BYTES);
+	if (!owner_bytes || m->section_at[section + 1] != count)
+		return ST_INVALID;
+	uint8_t *copy = make_room(m) ? take(m, owner_bytes + rr->rdata_bytes) : NULL;
+	if (!copy)
+		return ST_NO_MEMORY;
+	memcpy(copy, rr->owner, owner_bytes);
+	if (rr->rdata_bytes)
+		memcpy(copy + owner_bytes, rr->rdata, rr->rdata_bytes);
+	m->rr[count] = *rr;
+	m->rr[count].owner = copy;
+	m->rr[count].rdata = copy + owner_bytes;
+	for (unsigned s = section + 1u; s <= SECTION_COUNT; s++)
+		m->section_at[s]++;
+	return ST_OK;
+}
+
 static void write_opt(struct writer *out, uint16_t udp_size, uint16_t rcode, bool dnssec_ok)
 {
 	write_u8(out, 0);

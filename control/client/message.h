@@ -38,6 +38,9 @@ struct message {
 // RDATA that runs over its end, octets left over, two OPTs); nothing to clear then. ST_NO_MEMORY likewise.
 CHECKED enum status message_read(struct message *, const uint8_t *wire, size_t bytes);
 void message_clear(struct message *); // a message of all zeros is fine, too
+// For messages made here, from all zeros on: a copy of the record at the end of its section. Sections in order, or ST_INVALID.
+// ST_NO_MEMORY: the message is as it was.
+CHECKED enum status message_add(struct message *, enum section, const struct message_rr *);
 
 // The uncompressed name at `at`; `to` has room for NAME_MAX_BYTES. Returns the offset behind it in the
 // message, 0 when it is malformed.

@@ -249,12 +249,36 @@ static void large_messages_read_back_as_they_were(void **state)
 	}
 }
 
+static void a_message_is_made_of_copies_of_records(void **state)
+{
+	(void)state;
+	message_clear(&m);
+	for (unsigned i = 0; i < 37; i++) {
+		uint8_t address[4] = { 192, 0, 2, (uint8_t)i }, owner[] = "\3www\7example";
+		const struct message_rr rr = { owner, address, 60 + i, TYPE_A, CLASS_IN, 4 };
+		assert_int_equal(message_add(&m, i < 30 ? SECTION_ANSWER : SECTION_ADDITIONAL, &rr), ST_OK);
+		memset(address, 0, sizeof(address));
+		memset(owner, 0, sizeof(owner));
+	}
+	const struct message_rr late = { (const uint8_t *)"", (const uint8_t *)"", 0, TYPE_A, CLASS_IN, 0 };
+	assert_int_equal(message_add(&m, SECTION_ANSWER, &late), ST_INVALID);
+	const unsigned ends[] = { 0, 30, 30, 37 };
+	assert_memory_equal(m.section_at, ends, sizeof(ends));
+	for (unsigned i = 0; i < 37; i++) {
+		const uint8_t address[4] = { 192, 0, 2, (uint8_t)i };
+		assert_memory_equal(m.rr[i].owner, "\3www\7example", 13);
+		assert_memory_equal(m.rr[i].rdata, address, 4);
+		assert_int_equal(m.rr[i].ttl, 60 + i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(a_message_comes_apart_into_records_with_whole_names, tear_down),
 		cmocka_unit_test_teardown(pointers_are_followed_in_every_type_with_a_known_name, tear_down),
 		cmocka_unit_test_teardown(a_ttl_with_the_top_bit_is_zero, tear_down),
+		cmocka_unit_test_teardown(a_message_is_made_of_copies_of_records, tear_down),
 		cmocka_unit_test_teardown(the_opt_is_read_and_is_no_record, tear_down),
 		cmocka_unit_test_teardown(malformed_messages_are_refused, tear_down),
 		cmocka_unit_test_teardown(a_name_longer_than_255_octets_is_refused, tear_down),
