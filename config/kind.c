@@ -204,7 +204,7 @@ struct unit {
 };
 static const struct unit no_units[] = { { "", 1 }, { NULL, 0 } };
 static const struct unit octet_units[] = { { "", 1 }, { "B", 1 }, { "K", 1 << 10 }, { "k", 1 << 10 },
-	{ "M", 1 << 20 }, { "G", 1 << 30 }, { NULL, 0 } };
+	{ "M", 1 << 20 }, { "G", 1 << 30 }, { "KiB", 1 << 10 }, { "MiB", 1 << 20 }, { "GiB", 1 << 30 }, { NULL, 0 } };
 static const struct unit time_units[] = { { "us", 1 }, { "ms", 1000 }, { "s", 1000000 }, { "m", 60000000 },
 	{ "min", 60000000 }, { "h", INT64_C(3600000000) }, { "d", INT64_C(86400000000) }, { NULL, 0 } };
 
@@ -316,6 +316,18 @@ static bool read_octets(void *to, const char *text, const struct where *where, c
 	return read_number(to, text, where, octet_units, 1, problem, room);
 }
 
+static bool read_size(void *to, const char *text, const struct where *where, char *problem, size_t room)
+{
+	int64_t value = 0;
+	enum number_result result = scan_number(&value, text, octet_units);
+	if (result != NUMBER_GOOD && result != NUMBER_HUGE)
+		return say(problem, room, "%s", "");
+	if (result == NUMBER_HUGE || value < where->info->min || value > where->info->max)
+		return out_of_range(where->info, problem, room);
+	*(uint64_t *)to = (uint64_t)value;
+	return true;
+}
+
 static bool read_us(void *to, const char *text, const struct where *where, char *problem, size_t room)
 {
 	return read_number(to, text, where, time_units, 1, problem, room);
@@ -335,6 +347,14 @@ static char *print_count(const void *from, const struct option_info *info)
 {
 	(void)info;
 	return new_text("%u", *(const unsigned *)from);
+}
+
+static char *print_size(const void *from, const struct option_info *info)
+{
+	(void)info;
+	uint64_t bytes = *(const uint64_t *)from;
+	unsigned shift = bytes % (1 << 30) == 0 ? 30 : bytes % (1 << 20) == 0 ? 20 : bytes % (1 << 10) == 0 ? 10 : 0;
+	return new_text("%" PRIu64 "%s", bytes >> shift, shift == 30 ? "GiB" : shift == 20 ? "MiB" : shift ? "KiB" : "");
 }
 
 static char *print_us(const void *from, const struct option_info *info)
@@ -358,6 +378,11 @@ static char *print_seconds(const void *from, const struct option_info *info)
 static bool equal_count(const void *a, const void *b)
 {
 	return *(const unsigned *)a == *(const unsigned *)b;
+}
+
+static bool equal_size(const void *a, const void *b)
+{
+	return *(const uint64_t *)a == *(const uint64_t *)b;
 }
 
 // Addresses
@@ -490,6 +515,7 @@ const struct kind kinds[KIND_COUNT_OF] = {
 		equal_count, NULL },
 	[KIND_OCTETS] = { "a size such as 1232 or 4k", sizeof(unsigned), read_octets, print_count,
 		equal_count, NULL },
+	[KIND_SIZE] = { "a size such as 64MiB", sizeof(uint64_t), read_size, print_size, equal_size, NULL },
 	[KIND_DURATION_US] = { "a duration such as 100us", sizeof(unsigned), read_us, print_us, equal_count,
 		NULL },
 	[KIND_DURATION_MS] = { "a duration such as 400ms or 2s", sizeof(unsigned), read_ms, print_ms,

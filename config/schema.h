@@ -18,6 +18,7 @@ enum kind_id {
 	KIND_COUNT,
 	KIND_LCORE,
 	KIND_OCTETS,
+	KIND_SIZE, // uint64_t
 	KIND_DURATION_US,
 	KIND_DURATION_MS,
 	KIND_SECONDS,
@@ -39,6 +40,7 @@ enum kind_id {
 #define WORDS_COUNT "number"
 #define WORDS_LCORE "cores or ranges"
 #define WORDS_OCTETS "size"
+#define WORDS_SIZE "size"
 #define WORDS_DURATION_US "duration"
 #define WORDS_DURATION_MS "duration"
 #define WORDS_SECONDS "duration"

@@ -89,6 +89,7 @@ struct config {
 	unsigned forward_deadline_ms; // one question
 	unsigned forward_max_open;  // questions waiting at once
 
+	uint64_t cache_bytes; // of the region
 	unsigned cache_max_ttl_s, cache_min_ttl_s, cache_negative_max_ttl_s, cache_failure_ttl_s;
 	bool cache_prefetch, cache_stale;
 	unsigned cache_stale_max_age_s;	      // after its end

@@ -226,6 +226,9 @@ static void each_kind_of_error_names_its_line_and_column(void **state)
 			"1:20: error: forward.timeout: '1500us' is not a whole number of milliseconds" },
 		{ "cache: {max-ttl: 1500ms}\n",
 			"1:18: error: cache.max-ttl: '1500ms' is not a whole number of seconds" },
+		{ "cache: {size: 1000}\n",
+			"1:15: error: cache.size: '1000' is out of range: 1048576 to 68719476736 octets" },
+		{ "cache: {size: much}\n", "1:15: error: cache.size: expected a size such as 64MiB, found 'much'" },
 		{ "cache: {max-ttl: 8d}\n", "1:18: error: cache.max-ttl: '8d' is out of range: 1s to 7d" },
 		{ "forward: {timeout: soon}\n", "1:20: error: forward.timeout: expected a duration such as "
 						"400ms or 2s, found 'soon'" },
