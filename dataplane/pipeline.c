@@ -158,7 +158,8 @@ static void look_up(struct worker *worker, struct burst *burst)
 static uint32_t reply_room(const struct port *port, const struct frame *frame)
 {
 	uint32_t fits = port->mtu - (frame->ip_version == 4 ? 28u : 48u);
-	return RTE_MIN(RTE_MAX(fits, (uint32_t)DNS_UDP_PLAIN_BYTES), (uint32_t)DNS_UDP_CEILING_BYTES);
+	fits = RTE_MIN(RTE_MAX(fits, (uint32_t)DNS_UDP_PLAIN_BYTES), (uint32_t)DNS_UDP_CEILING_BYTES);
+	return RTE_MIN(fits, frame->room - frame->payload_at);
 }
 
 // RFC 791 3.1, RFC 8200 3: where the source address stands.
@@ -210,21 +211,27 @@ void pipeline_request_offload(struct rte_mbuf *mbuf, const struct frame *frame, 
 		mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
 }
 
+// Replies are written over their questions, whose names stay where they are. What may still become a miss is kept.
 static void write_replies(struct worker *worker, struct burst *burst)
 {
 	const struct port *port = burst->lane->port;
+	bool may_miss = worker->policy.has_chain || !worker->zones_ready;
 	for (unsigned q = 0; q < burst->queries; q++) {
 		unsigned i = burst->packet_of[q];
 		struct frame *frame = &burst->frame[i];
-		struct reply reply = { .wire = worker->reply, .room = reply_room(port, frame), .parties = &worker->parties };
+		uint8_t *message = frame->bytes + frame->payload_at;
+		struct reply reply = { .wire = message, .room = reply_room(port, frame), .parties = &worker->parties };
+		unsigned bytes = burst->query[q].bytes;
+		if (may_miss)
+			memcpy(worker->kept, message, bytes);
 		take_client(&worker->parties, frame);
 		if (!write_reply(worker, burst, q, &reply, &burst->miss_reason[i])) {
+			memcpy(message, worker->kept, bytes);
 			burst->fate[i] = COUNTER_miss;
 			continue;
 		}
 		burst->rcode[q] = reply.rcode;
 		burst->truncated[q] = reply.truncated;
-		memcpy(frame->bytes + frame->payload_at, reply.wire, reply.bytes);
 		frame_turn_round(frame, reply.bytes, port->offload);
 	}
 }

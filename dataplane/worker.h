@@ -49,7 +49,7 @@ struct worker {
 	uint64_t counter[COUNTER_COUNT];
 	uint64_t latency[LATENCY_BUCKETS];
 	struct burst burst;
-	uint8_t reply[DNS_UDP_CEILING_BYTES + CACHE_LINE_BYTES];
+	uint8_t kept[RING_SLOT_BYTES + CACHE_LINE_BYTES]; // a question over which its reply is being written
 };
 
 // A worker on the memory of its CPU's node, without lanes. NULL: no memory.

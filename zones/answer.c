@@ -602,8 +602,8 @@ static const struct image *side_of_cut(const struct catalog *catalog, const stru
 	return parent ? parent : zone;
 }
 
-// Follows aliases over all our zones. True: the chain ended here; false: it leads out.
-static bool walk(struct draft *d, struct step step)
+// Follows aliases over all our zones, from the question's name on, which has led to `hit`. True: the chain ended here; false: it leads out.
+static bool walk(struct draft *d, struct step step, struct image_hit hit)
 {
 	const struct node *seen[CHAIN_MAX_STEPS];
 	uint64_t asked[CHAIN_MAX_STEPS]; // hashes of the names
@@ -612,7 +612,6 @@ static bool walk(struct draft *d, struct step step)
 	for (unsigned steps = 0; steps < CHAIN_MAX_STEPS; steps++) {
 		unsigned target_at = 0;
 		step.apex_at = suffix_at(&step, d->reply->wire, step.zone->apex_labels);
-		struct image_hit hit = image_lookup(step.zone, step.name);
 		seen[steps] = hit.node;
 		asked[steps] = step.name->hash[step.name->labels];
 		for (unsigned i = 0; i < steps; i++) {
@@ -633,6 +632,7 @@ static bool walk(struct draft *d, struct step step)
 		step.zone = side_of_cut(d->catalog, catalog_find(d->catalog, &next), &next, d->query->type);
 		if (!step.zone)
 			return false;
+		hit = image_lookup(step.zone, step.name);
 	}
 	return true;
 }
@@ -722,6 +722,42 @@ static enum rcode judge_options(const struct query *query, enum transport transp
 	return edns_wants_better_cookie(query, parties) ? RCODE_BADCOOKIE : RCODE_NOERROR;
 }
 
+// What most questions are: the name and the type are there, and nothing has to be fixed, added, or proved. Written
+// without a draft: this saves a sixth of the instructions of the whole packet. False: nothing is written.
+static bool answer_plain(const struct policy *policy, const struct query *q, const struct image *zone,
+	const struct image_hit *hit, uint32_t limit, struct reply *reply)
+{
+	bool may_need_proof = q->dnssec_ok && zone->is_signed && hit->match != IMAGE_EXACT;
+	if (q->options || may_need_proof || (hit->match != IMAGE_EXACT && hit->match != IMAGE_WILDCARD))
+		return false;
+	const struct rrset *rrset = node_rrset(zone, hit->node, q->type);
+	if (!rrset || rrset->fixup_count || rrset->additional_count)
+		return false;
+	uint32_t bytes = rrset->bytes, at = DNS_HEADER_BYTES + q->question_bytes;
+	unsigned count = rrset->count;
+	if (q->dnssec_ok) { // RFC 4035 3.1.1
+		bytes += rrset->sig_bytes;
+		count += rrset->sig_count;
+	}
+	uint32_t end = at + bytes + (q->edns ? OPT_BYTES : 0);
+	if (end > limit || end > reply->room)
+		return false;
+	uint8_t *wire = reply->wire;
+	unsigned flags = FLAG_QR | FLAG_AA | (q->flags & (FLAG_RD | FLAG_CD)) | (policy->has_chain ? FLAG_RA : 0u);
+	store_be32(wire, (uint32_t)q->id << 16 | flags);
+	store_be32(wire + 4, UINT32_C(1) << 16 | count);
+	store_be32(wire + 8, q->edns);
+	if (wire != q->wire)
+		memcpy(wire + DNS_HEADER_BYTES, q->wire + DNS_HEADER_BYTES, q->question_bytes);
+	memcpy(wire + at, image_at(zone, rrset->data_ref), bytes);
+	if (q->edns)
+		edns_write_plain(wire + at + bytes, policy, q, RCODE_NOERROR);
+	reply->bytes = end;
+	reply->rcode = RCODE_NOERROR;
+	reply->truncated = false;
+	return true;
+}
+
 enum answer_verdict answer_query(const struct catalog *catalog, const struct policy *policy, const struct query *query,
 	const struct image *zone, enum transport transport, struct reply *reply)
 {
@@ -741,14 +777,18 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 		return ANSWER_READY;
 	}
 	zone = side_of_cut(catalog, zone, &query->name, query->type);
+	struct image_hit hit = image_lookup(zone, &query->name);
+	uint32_t limit = answer_limit(policy, query, transport);
+	if (answer_plain(policy, query, zone, &hit, limit, reply))
+		return ANSWER_READY;
 	struct draft d;
 	d.catalog = catalog;
 	d.over_udp = transport == OVER_UDP;
 	plan_opt(&d, query, reply, zone);
-	begin(&d, policy, query, answer_limit(policy, query, transport), reply);
+	begin(&d, policy, query, limit, reply);
 	d.flags = FLAG_AA;
 	struct step step = { .name = &query->name, .zone = zone, .name_at = DNS_HEADER_BYTES };
-	bool ended = walk(&d, step);
+	bool ended = walk(&d, step, hit);
 	put_denials(&d);
 	if (!(d.flags & FLAG_TC))
 		put_additionals(&d);
