@@ -11,7 +11,8 @@
 #include "side_door.h"
 #include "worker.h"
 
-enum { IDLE_BEFORE_NAPS_MS = 10 };
+// After a second without packets naps are longer: waking costs more than the nap saves, and one packet may wait.
+enum { IDLE_BEFORE_NAPS_MS = 10, IDLE_BEFORE_LONG_NAPS_MS = 1000, LONG_NAP = 5 };
 
 struct worker *worker_new(struct house *house, unsigned index, unsigned cpu)
 {
@@ -87,9 +88,9 @@ unsigned worker_turn(struct worker *worker)
 }
 
 // The one system call of a worker, made only when nothing came in for a while.
-static void nap(struct worker *worker)
+static void nap(struct worker *worker, long us)
 {
-	const struct timespec time = { .tv_nsec = worker->house->idle_sleep_us * 1000L };
+	const struct timespec time = { .tv_nsec = us * 1000 };
 	worker->counter[COUNTER_idle_sleeps]++;
 	worker->stats->counter[COUNTER_idle_sleeps] = worker->counter[COUNTER_idle_sleeps];
 	nanosleep(&time, NULL);
@@ -99,15 +100,18 @@ int worker_main(void *argument)
 {
 	struct worker *worker = argument;
 	struct house *house = worker->house;
-	uint64_t patience = rte_get_tsc_hz() / 1000 * IDLE_BEFORE_NAPS_MS;
+	uint64_t ms = rte_get_tsc_hz() / 1000, patience = IDLE_BEFORE_NAPS_MS * ms;
 	prctl(PR_SET_TIMERSLACK, 1UL); // naps as long as they are meant to be, not 50 us more
 	rights_drop(false);
 	worker->idle_since = rte_rdtsc();
 	while (!atomic_load_explicit(&house->stop, memory_order_relaxed)) {
-		if (worker_turn(worker))
+		if (worker_turn(worker)) {
 			worker->idle_since = rte_rdtsc();
-		else if (house->idle_sleep_us && rte_rdtsc() - worker->idle_since > patience)
-			nap(worker);
+			continue;
+		}
+		uint64_t idle = rte_rdtsc() - worker->idle_since;
+		if (house->idle_sleep_us && idle > patience)
+			nap(worker, house->idle_sleep_us * (idle > IDLE_BEFORE_LONG_NAPS_MS * ms ? LONG_NAP : 1L));
 	}
 	publish_counters(worker);
 	return 0;
