@@ -262,10 +262,10 @@ static void check_purpose(const struct checking *c)
 {
 	const struct config *config = c->config;
 	if (config->zone_count == 0 && !config->zone_list && !config->zone_directory &&
-		config->forwarder_count == 0 &&
+		config->forwarder_count == 0 && config->hosts_file_count == 0 &&
 		c->report->errors == 0)
 		say(c, SEVERITY_WARNING, "",
-			"neither zones nor forward.servers: every question will be REFUSED");
+			"neither zones nor forward.servers nor hosts: every question will be REFUSED");
 }
 
 enum status config_check(

@@ -205,6 +205,9 @@ struct unit {
 static const struct unit no_units[] = { { "", 1 }, { NULL, 0 } };
 static const struct unit octet_units[] = { { "", 1 }, { "B", 1 }, { "K", 1 << 10 }, { "k", 1 << 10 },
 	{ "M", 1 << 20 }, { "G", 1 << 30 }, { "KiB", 1 << 10 }, { "MiB", 1 << 20 }, { "GiB", 1 << 30 }, { NULL, 0 } };
+static const struct unit second_units[] = { { "", 1000000 }, { "us", 1 }, { "ms", 1000 }, { "s", 1000000 },
+	{ "m", 60000000 }, { "min", 60000000 },
+	{ "h", INT64_C(3600000000) }, { "d", INT64_C(86400000000) }, { NULL, 0 } };
 static const struct unit time_units[] = { { "us", 1 }, { "ms", 1000 }, { "s", 1000000 }, { "m", 60000000 },
 	{ "min", 60000000 }, { "h", INT64_C(3600000000) }, { "d", INT64_C(86400000000) }, { NULL, 0 } };
 
@@ -340,7 +343,7 @@ static bool read_ms(void *to, const char *text, const struct where *where, char 
 
 static bool read_seconds(void *to, const char *text, const struct where *where, char *problem, size_t room)
 {
-	return read_number(to, text, where, time_units, 1000000, problem, room);
+	return read_number(to, text, where, second_units, 1000000, problem, room);
 }
 
 static char *print_count(const void *from, const struct option_info *info)

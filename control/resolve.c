@@ -10,6 +10,7 @@
 // NULL: this build has no such step.
 static const struct step_kind *const kinds[STEP_COUNT] = {
 	[STEP_AUTHORITIES] = &authorities_step,
+	[STEP_HOSTS] = &hosts_step,
 	[STEP_FORWARDERS] = &forwarders_step,
 };
 

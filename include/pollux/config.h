@@ -82,6 +82,10 @@ struct config {
 	enum chain_step *chain; // empty: all in their usual order
 	unsigned chain_count;
 
+	char **hosts_files;
+	unsigned hosts_file_count;
+	unsigned hosts_ttl_s;
+
 	struct ip_endpoint *forwarders; // empty: no forwarding
 	unsigned forwarder_count;
 	char *forward_via;	    // "ports": by way of the TAP; "management": by the host's own interfaces
