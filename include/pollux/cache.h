@@ -93,8 +93,8 @@ struct cache_hit {
 // TTLs counted down, OPT with the query's options and the entry's EDE. RD and CD are copied, RA comes from the policy,
 // AA is clear; AD goes to who set AD or DO (RFC 6840 5.7, 5.8). What is too long over UDP loses its additional section,
 // then everything, with TC. False: no fresh entry, or the query's options want another answer than what it asks for
-// (BADCOOKIE and the like; answer_query() gives that one); the octets at reply->wire are worthless then, and
-// `reply` is as it was. `reply` is used as by answer_query(). `hit` may be NULL.
+// (BADCOOKIE and the like; answer_query() gives that one); what lies at reply->wire behind the question may be lost then,
+// all else is as it was. `reply` is used as by answer_query(). `hit` may be NULL.
 bool cache_answer(const struct cache *, const struct policy *, const struct query *, const struct cache_key *,
 	enum transport, uint32_t now_s, struct reply *, struct cache_hit *hit);
 // The same whether the entry has expired or not; when it has, every TTL is `stale_ttl_s` and EDE 3, or 19 for NXDOMAIN,
@@ -104,8 +104,8 @@ bool cache_answer_stale(const struct cache *, const struct policy *, const struc
 
 // --- entries as the writer sees them ---
 
-// A view into the region: valid until the next call that changes it. Offsets count from the message's start, so that
-// they hold for any message with this question: the body begins behind the question.
+// A view into the region: valid until the next call that changes it. The body is what stands behind the question of any
+// message with this key: its pointers are final.
 struct cache_entry {
 	uint64_t position;
 	struct cache_key key;
@@ -120,6 +120,8 @@ struct cache_entry {
 	uint32_t body_bytes;
 	uint16_t count[3];	  // answer, authority, additional; without the OPT
 	uint32_t end[3];	  // of these sections, in octets of the body
+	const uint16_t *ttl_at;	  // ttl_count places in the body, ascending, where a TTL stands
+	uint32_t ttl_count;
 	uint64_t bytes;		  // of the region that it takes
 };
 
