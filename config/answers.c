@@ -23,7 +23,8 @@ bool config_has_step(const struct config *config, enum chain_step step)
 static bool has_chain(const struct config *config)
 {
 	return (config_has_step(config, STEP_FORWARDERS) && config->forwarder_count > 0) ||
-	       (config_has_step(config, STEP_HOSTS) && config->hosts_file_count > 0);
+	       (config_has_step(config, STEP_HOSTS) && config->hosts_file_count > 0) ||
+	       (config_has_step(config, STEP_RECURSION) && config->recursion);
 }
 
 struct policy config_policy(const struct config *config)

@@ -226,6 +226,33 @@ static void check_forwarders(const struct checking *c)
 			config->forward_timeout_ms, config->forward_deadline_ms);
 }
 
+static void check_stubs(const struct checking *c)
+{
+	const struct config *config = c->config;
+	for (unsigned i = 0; i < config->stub_count; i++) {
+		const struct stub_config *stub = &config->stubs[i];
+		char path[64], text[NAME_TEXT_BYTES];
+		for (unsigned j = 0; j < stub->server_count; j++) {
+			const struct ip_endpoint *server = &stub->servers[j];
+			path_of(path, sizeof(path), "stub-zones", i, "servers", j);
+			if (server->family && is_service_address(config, server->family, server->bytes))
+				say(c, SEVERITY_ERROR, path,
+					"stub-zones[].servers: a service address of this appliance: a loop");
+		}
+		for (unsigned j = 0; stub->zone && j < i; j++) {
+			if (!config->stubs[j].zone || !name_equal(config->stubs[j].zone, stub->zone))
+				continue;
+			snprintf(path, sizeof(path), "stub-zones[%u].zone", i);
+			say(c, SEVERITY_ERROR, path, "stub-zones[].zone: '%s' a second time",
+				name_to_text(text, stub->zone));
+			break;
+		}
+	}
+	if (config->stub_count && !config->recursion)
+		say(c, SEVERITY_WARNING, "stub-zones",
+			"stub-zones: not used without recursion.enabled: true");
+}
+
 static void check_socket_path(const struct checking *c)
 {
 	size_t bytes = c->config->control_socket ? strlen(c->config->control_socket) : 0;
@@ -262,10 +289,10 @@ static void check_purpose(const struct checking *c)
 {
 	const struct config *config = c->config;
 	if (config->zone_count == 0 && !config->zone_list && !config->zone_directory &&
-		config->forwarder_count == 0 && config->hosts_file_count == 0 &&
+		config->forwarder_count == 0 && config->hosts_file_count == 0 && !config->recursion &&
 		c->report->errors == 0)
 		say(c, SEVERITY_WARNING, "",
-			"neither zones nor forward.servers nor hosts: every question will be REFUSED");
+			"neither zones nor hosts, forward.servers or recursion: every question will be REFUSED");
 }
 
 enum status config_check(
@@ -278,6 +305,7 @@ enum status config_check(
 	check_zone_pattern(&c);
 	check_chain(&c);
 	check_forwarders(&c);
+	check_stubs(&c);
 	check_socket_path(&c);
 	check_purpose(&c);
 	return report->errors == errors ? ST_OK : ST_INVALID;

@@ -49,7 +49,7 @@ enum kind_id {
 #define WORDS_ROUTER "addresses"
 #define WORDS_APEX "domain name"
 
-enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_COUNT };
+enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_stub_config, OWNER_COUNT };
 
 // The private half of a row; the public one is the option_info of the same index.
 struct option {

@@ -12,12 +12,15 @@
 #include <pollux/log.h>
 #include <pollux/shm.h>
 
+#include "client/recursor.h"
 #include "control.h"
 #include "ctl_server.h"
 #include "identity.h"
 #include "misses.h"
 #include "reclaim.h"
 #include "saved.h"
+
+#define THREADS_END_MS 1000
 
 uint64_t control_now_ms(void)
 {
@@ -211,6 +214,8 @@ void control_stop(struct control *control)
 		tcp_server_free(control->tcp); // first, or it would ask the next question of a client
 	if (control->resolver)
 		resolver_free(control->resolver); // calls back who waits
+	if (!recursor_await_threads(THREADS_END_MS))
+		log_warning("a thread of the recursion is busy and ends with the process");
 	misses_free(control->misses);
 	if (control->tap)
 		tap_free(control->tap);

@@ -12,6 +12,7 @@ static const struct step_kind *const kinds[STEP_COUNT] = {
 	[STEP_AUTHORITIES] = &authorities_step,
 	[STEP_HOSTS] = &hosts_step,
 	[STEP_FORWARDERS] = &forwarders_step,
+	[STEP_RECURSION] = &recursion_step,
 };
 
 const struct step_kind *resolver_step(enum chain_step step)

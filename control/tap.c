@@ -483,6 +483,11 @@ void tap_free(struct tap *tap)
 	free(tap);
 }
 
+int tap_namespace(const struct tap *tap)
+{
+	return tap->inside;
+}
+
 int tap_socket(struct tap *tap, int family, int type)
 {
 	if (!enter(tap->inside))

@@ -21,6 +21,9 @@ void tap_free(struct tap *); // the namespace goes with its last socket
 // A socket inside the namespace: it reaches the world through the ports. Non-blocking, close-on-exec; -1 with errno.
 int tap_socket(struct tap *, int family, int type);
 
+// That namespace as a descriptor, for threads that enter it; the TAP's own.
+int tap_namespace(const struct tap *);
+
 struct tap_counters {
 	uint64_t frames_in, frames_out; // into the kernel, out to the ports
 	uint64_t dropped_in;		// no such port, or the kernel did not take it

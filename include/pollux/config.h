@@ -53,6 +53,14 @@ enum chain_step {
 	STEP_COUNT
 };
 
+enum server_family { FAMILY_BOTH, FAMILY_PREFER_IP4, FAMILY_PREFER_IP6, FAMILY_IP4, FAMILY_IP6 };
+
+struct stub_config {
+	uint8_t *zone; // wire, folded
+	struct ip_endpoint *servers;
+	unsigned server_count;
+};
+
 struct config {
 	char *path;	      // the file it was read from
 	char *name;	      // of this instance: keeps the regions and sockets of two instances apart
@@ -92,6 +100,21 @@ struct config {
 	unsigned forward_timeout_ms; // one try
 	unsigned forward_deadline_ms; // one question
 	unsigned forward_max_open;  // questions waiting at once
+
+	bool recursion;
+	char *recursion_hints, *recursion_anchors; // files
+	bool recursion_validate, recursion_mix_case, recursion_local_names;
+	uint8_t **recursion_insecure; // names, wire, folded
+	unsigned recursion_insecure_count;
+	unsigned recursion_threads, recursion_deadline_ms;
+	unsigned recursion_max_open;	// questions under way
+	unsigned recursion_max_queries; // to the servers of one zone for one of them
+	unsigned recursion_sockets;	// of a thread
+	uint64_t recursion_cache_bytes; // of all threads
+	enum server_family recursion_family;
+	char *recursion_via; // "ports", "management"
+	struct stub_config *stubs;
+	unsigned stub_count;
 
 	uint64_t cache_bytes; // of the region
 	unsigned cache_max_ttl_s, cache_min_ttl_s, cache_negative_max_ttl_s, cache_failure_ttl_s;
@@ -134,6 +157,18 @@ struct policy config_policy(const struct config *);
 // What it says about the server itself; the secrets are read from their file, if there is one, else there are none.
 // Errors of that file are reported with file:line:column; then there are no secrets, either. ST_SYSTEM, ST_SYNTAX.
 CHECKED enum status config_identity(const struct config *, struct server_identity *, struct report *);
+
+// The trust anchors of recursion.trust-anchors, each as one line of text: "example. IN DS 20326 8 2 E06D...". Errors of the file are
+// reported with file:line:column; then there are none. The result belongs to the caller (trust_anchors_free).
+struct trust_anchors {
+	char **line;
+	unsigned count;
+};
+CHECKED enum status config_trust_anchors(const char *path, struct trust_anchors *, struct report *);
+void trust_anchors_free(struct trust_anchors *);
+// Whether that file leads to root servers: NS records of the root, and an address for one of them. ST_INVALID when it does not, or what a
+// reader of master files says; all of it reported.
+CHECKED enum status config_check_hints(const char *path, struct report *);
 
 // When a changed option takes effect.
 enum config_effect { ON_RELOAD, ON_RESTART };

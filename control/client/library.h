@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// libunbound as we use it: our options as its options, its results as our answers.
+#pragma once
+
+#include <event2/event.h>
+#include <unbound.h>
+
+#include "recursor.h"
+
+// Options in the library's own terms; never changed once made. Threads share it, the last one frees it.
+struct library_settings;
+struct library_settings *library_settings_new(const struct recursor_options *); // NULL: no memory
+struct library_settings *library_settings_share(struct library_settings *);
+bool library_settings_equal(const struct library_settings *, const struct library_settings *);
+void library_settings_release(struct library_settings *); // NULL is fine
+
+// A context on this event base, with caches of its own. The reason for NULL is in the log.
+struct ub_ctx *library_context(const struct library_settings *, struct event_base *, bool validates);
+
+// A result as its callback got it. ST_NO_MEMORY: `to` says SERVFAIL, too.
+void library_read_answer(struct recursor_answer *to, int rcode, const void *packet, int bytes, int security,
+	const char *why_bogus);
