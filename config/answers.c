@@ -34,6 +34,7 @@ struct policy config_policy(const struct config *config)
 		.has_chain = has_chain(config),
 		.any_full = config->any_full,
 		.minimal = config->minimal,
+		.first_question = config->first_question,
 	};
 }
 

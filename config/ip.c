@@ -133,6 +133,14 @@ bool ip_in_prefix(const struct ip_prefix *prefix, int family, const unsigned cha
 	return rest == 0 || (prefix->bytes[whole] ^ bytes[whole]) >> (8 - rest) == 0;
 }
 
+void ip_clear_host_bits(struct ip_prefix *prefix)
+{
+	for (unsigned i = 0; i < ip_bytes(prefix->family); i++) {
+		unsigned keep = prefix->length > 8 * i ? prefix->length - 8 * i : 0;
+		prefix->bytes[i] &= (unsigned char)(keep >= 8 ? 0xff : ~(0xffu >> keep));
+	}
+}
+
 bool ip_is_link_local(int family, const unsigned char *bytes)
 {
 	if (family == AF_INET)

@@ -25,6 +25,7 @@ unsigned ip_bytes(int family); // 4, 16; 0: no family
 bool ip_same(int family, const unsigned char *, int other_family, const unsigned char *);
 bool ip_in_prefix(const struct ip_prefix *, int family, const unsigned char *);
 bool ip_is_link_local(int family, const unsigned char *); // RFC 3927, RFC 4291 2.5.6
+void ip_clear_host_bits(struct ip_prefix *); // what is behind the prefix
 bool ip_is_loopback(int family, const unsigned char *);
 // No host may have it: unspecified, multicast, 255.255.255.255.
 bool ip_is_no_host(int family, const unsigned char *);

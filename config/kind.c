@@ -470,6 +470,75 @@ static bool equal_endpoint(const void *a, const void *b)
 	return ip_same(x->family, x->bytes, y->family, y->bytes) && x->port == y->port;
 }
 
+// Clients: prefixes, and words that stand for some
+
+static const char *const access_words[] = { [ACCESS_PREFIX] = "", [ACCESS_ANY] = "any", [ACCESS_NONE] = "none",
+	[ACCESS_LOCAL] = "local" };
+
+static bool read_access_word(struct access_item *item, const char *text)
+{
+	for (unsigned i = ACCESS_ANY; i <= ACCESS_LOCAL; i++) {
+		if (strcmp(text, access_words[i]) == 0)
+			item->word = i;
+	}
+	return item->word != ACCESS_PREFIX;
+}
+
+static bool read_clients(void *to, const char *text, const struct where *where, char *problem, size_t room)
+{
+	(void)where;
+	struct access_item item = { .denies = text[0] == '!' };
+	text += item.denies;
+	if (read_access_word(&item, text)) {
+		if (item.denies && item.word != ACCESS_LOCAL)
+			return say(problem, room, "is %s, said with one word too many", item.word == ACCESS_ANY ? "none" : "any");
+		*(struct access_item *)to = item;
+		return true;
+	}
+	if (!strpbrk(text, ".:"))
+		return say(problem, room, "%s", "");
+	const char *wrong = ip_read_prefix(&item.prefix, text);
+	if (wrong)
+		return say(problem, room, "%s", wrong);
+	struct ip_prefix whole = item.prefix;
+	ip_clear_host_bits(&whole);
+	if (memcmp(whole.bytes, item.prefix.bytes, sizeof(whole.bytes)) != 0) {
+		char meant[IP_TEXT_BYTES];
+		ip_print_prefix(&whole, meant, sizeof(meant));
+		return say(problem, room, "has bits behind its prefix length: write %s, or the address alone", meant);
+	}
+	*(struct access_item *)to = item;
+	return true;
+}
+
+static char *print_clients(const void *from, const struct option_info *info)
+{
+	(void)info;
+	const struct access_item *item = from;
+	char text[IP_TEXT_BYTES];
+	const char *sign = item->denies ? "!" : "";
+	if (item->word != ACCESS_PREFIX)
+		return new_text("%s%s", sign, access_words[item->word]);
+	ip_print_prefix(&item->prefix, text, sizeof(text));
+	return new_text("%s%s", sign, text);
+}
+
+static bool equal_clients(const void *a, const void *b)
+{
+	const struct access_item *x = a, *y = b;
+	return x->denies == y->denies && x->word == y->word &&
+		(x->word != ACCESS_PREFIX || equal_prefix(&x->prefix, &y->prefix));
+}
+
+// Peers of the control socket
+
+static bool read_peer(void *to, const char *text, const struct where *where, char *problem, size_t room)
+{
+	if (strpbrk(text, " \t:/") || !text[text[0] == '@'])
+		return say(problem, room, "%s", "");
+	return read_text(to, text, where, problem, room);
+}
+
 // Domain names
 
 static bool read_apex(void *to, const char *text, const struct where *where, char *problem, size_t room)
@@ -531,5 +600,8 @@ const struct kind kinds[KIND_COUNT_OF] = {
 		read_endpoint, print_endpoint, equal_endpoint, NULL },
 	[KIND_ROUTER] = { "an address such as 198.18.0.1", sizeof(struct ip_endpoint), read_router,
 		print_router, equal_endpoint, NULL },
+	[KIND_CLIENTS] = { "an address, a prefix such as 198.18.0.0/24, any, none or local, perhaps behind a !",
+		sizeof(struct access_item), read_clients, print_clients, equal_clients, NULL },
+	[KIND_PEER] = { "a user, or a group behind an @", sizeof(char *), read_peer, print_text, equal_text, free_text },
 	[KIND_APEX] = { "a domain name", sizeof(uint8_t *), read_apex, print_apex, equal_apex, free_text },
 };

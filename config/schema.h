@@ -26,6 +26,8 @@ enum kind_id {
 	KIND_ENDPOINT,
 	KIND_ROUTER,
 	KIND_APEX,
+	KIND_CLIENTS,
+	KIND_PEER,
 	KIND_COUNT_OF
 };
 
@@ -48,6 +50,8 @@ enum kind_id {
 #define WORDS_ENDPOINT "address[@port]"
 #define WORDS_ROUTER "addresses"
 #define WORDS_APEX "domain name"
+#define WORDS_CLIENTS "clients"
+#define WORDS_PEER "users and @groups"
 
 enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_stub_config, OWNER_COUNT };
 

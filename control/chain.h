@@ -69,6 +69,7 @@ struct ask {
 	void *ctx;
 	struct query query; // its wire is the asker's, or, once it waits, `kept`
 	struct policy policy; // for this asker
+	uint8_t rights;	      // enum access_right
 	struct chain_order order;
 	unsigned step;	       // index into `order`
 	enum rcode rcode;      // when no step has an answer
@@ -86,6 +87,11 @@ struct ask {
 	uint8_t kept[DNS_HEADER_BYTES + NAME_MAX_BYTES + 4 + COOKIE_MAX_BYTES];
 };
 
+// A message of another opcode than QUERY. Its header and, when `questions` is not 0, its first question are in ask->query;
+// the whole message is the asker's, and there only during the call unless `kept`. The outcome is that of a step; PASS is
+// NOTIMP.
+typedef enum outcome opcode_handler(void *ctx, struct ask *);
+
 // What the steps share.
 struct resolver {
 	struct event_base *base;
@@ -93,6 +99,11 @@ struct resolver {
 	struct tap *tap;
 	struct policy policy;
 	struct chain_order order;
+	struct opcode_row { // by opcode
+		opcode_handler *run; // NULL: NOTIMP
+		void *ctx;
+		uint8_t rights; // that its sender needs
+	} opcode[16];
 	void *state[STEP_COUNT]; // by enum chain_step
 	struct resolver_counters counters;
 	struct reply reply; // its wire is `buffer`
@@ -100,6 +111,11 @@ struct resolver {
 	struct composer composer;
 	uint8_t buffer[DNS_MAX_BYTES];
 };
+
+// Messages of this opcode (1..15) go to `handler` from now on; NULL: they are NOTIMP again. `rights` are those that their
+// sender needs, 0: the handler judges it. ST_EXISTS: somebody else handles it. ST_INVALID: there is no such opcode. The
+// caller publishes resolver_opcodes().
+CHECKED enum status resolver_on_opcode(struct resolver *, unsigned opcode, uint8_t rights, opcode_handler *, void *ctx);
 
 // After WAIT: goes on with what the step has found out. Frees the ask when it is answered.
 void ask_resume(struct ask *, enum outcome);

@@ -274,9 +274,14 @@ static void log_writing(const struct call *call, const char *who)
 	log_info("command of %s: %s", who, line);
 }
 
-static void run(struct call *call, const char *who)
+static void run(struct call *call, const char *who, enum right right)
 {
 	const struct command *command = call->command;
+	if (command->right > right) {
+		log_warning("%s may not use the command: %s", who, command->words);
+		call_refuse(call, NULL, "%s: you may only use commands that change nothing (access.monitoring)", command->words);
+		return;
+	}
 	bool any_number = strstr(command->arguments, "...");
 	if (!any_number && call_arg_count(call) > count_words(command->arguments)) {
 		call_misused(call, "%s: unexpected '%s'", command->words,
@@ -292,7 +297,8 @@ static void run(struct call *call, const char *who)
 	command->run(call);
 }
 
-void commands_run(struct control *control, const json_t *request, const char *who, call_done *done, void *ctx)
+void commands_run(struct control *control, const json_t *request, const char *who, enum right right, call_done *done,
+	void *ctx)
 {
 	struct call *call = calloc(1, sizeof(*call));
 	if (!call) {
@@ -309,7 +315,7 @@ void commands_run(struct control *control, const json_t *request, const char *wh
 	}
 	find_command(call);
 	if (call->command)
-		run(call, who);
+		run(call, who, right);
 	else if (call->word_count == 0)
 		call_misused(call, "no command");
 	else

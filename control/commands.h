@@ -13,12 +13,13 @@ struct call;
 // Called exactly once per request, perhaps before commands_run() returns; the reply is the callee's.
 typedef void call_done(void *ctx, json_t *reply);
 
-// `request` is borrowed. `who` names the asker in the log and is copied.
-void commands_run(struct control *, const json_t *request, const char *who, call_done *, void *ctx);
+enum right { RIGHT_READ, RIGHT_WRITE };
+
+// `request` is borrowed. `who` names the asker in the log and is copied; who has RIGHT_READ alone is refused what changes
+// something.
+void commands_run(struct control *, const json_t *request, const char *who, enum right, call_done *, void *ctx);
 
 // --- for handlers ---
-
-enum right { RIGHT_READ, RIGHT_WRITE };
 
 struct command {
 	const char *words, *arguments, *help;

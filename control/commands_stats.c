@@ -305,6 +305,7 @@ static json_t *resolver_facts(struct resolver *resolver)
 	FACT(facts, c, dropped);
 	FACT(facts, c, open);
 	FACT(facts, c, coalesced);
+	FACT(facts, c, prohibited);
 	FACT(facts, c, malformed);
 	FACT(facts, c, full);
 	FACT(facts, c, upstream_sent);
@@ -331,6 +332,7 @@ static json_t *tcp_facts(const struct tcp_server *tcp)
 	FACT(facts, c, open);
 	FACT(facts, c, refused_total);
 	FACT(facts, c, refused_per_client);
+	FACT(facts, c, refused_access);
 	FACT(facts, c, evicted);
 	FACT(facts, c, idle_closed);
 	FACT(facts, c, overrun_closed);

@@ -13,6 +13,7 @@
 #include <pollux/shm.h>
 
 #include "client/recursor.h"
+#include "access.h"
 #include "control.h"
 #include "ctl_server.h"
 #include "identity.h"
@@ -60,6 +61,23 @@ void control_log_finding(void *ctx, enum severity severity, const char *file, un
 		log_line(level, "%s:%u: %s", file, line, text);
 	else
 		log_line(level, "%s: %s", file, text);
+}
+
+// What workers go by, in one word.
+static void publish_policy(struct control *control)
+{
+	struct policy policy = config_policy(control->config);
+	if (control->resolver)
+		policy.opcodes = resolver_opcodes(control->resolver);
+	catalog_set_policy(control->catalog, policy);
+}
+
+static void publish_access(struct control *control)
+{
+	enum status status = access_publish(control->catalog, control->config);
+	if (status != ST_OK)
+		log_error("access lists stay as they were: %s", status_text(status));
+	peers_check(control->config);
 }
 
 static void publish_identity(struct control *control, struct report *report)
@@ -115,7 +133,8 @@ static enum status open_catalog(struct control *control)
 	if (status != ST_OK)
 		return status;
 	reclaim_await_readers(control->catalog, control->directory);
-	catalog_set_policy(control->catalog, config_policy(config));
+	publish_access(control);
+	publish_policy(control);
 	return open_identity(control);
 }
 
@@ -151,6 +170,7 @@ static enum status open_doors(struct control *control)
 	control->resolver = resolver_new(control->base, control->config, control->catalog, control->tap);
 	if (!control->resolver)
 		return ST_NO_MEMORY;
+	publish_policy(control); // now it is known which opcodes somebody handles
 	open_tcp(control);
 	control->misses = misses_new(control->door, control->resolver);
 	return control->misses ? ST_OK : ST_NO_MEMORY;
@@ -235,11 +255,13 @@ static void take_over(struct control *control, struct config *fresh, struct repo
 	struct config *old = control->config;
 	if (fresh->log_level != old->log_level)
 		log_set_level(fresh->log_level);
-	catalog_set_policy(control->catalog, config_policy(fresh));
 	resolver_reconfigure(control->resolver, fresh);
 	if (control->tcp)
 		tcp_server_reconfigure(control->tcp, fresh);
 	control->config = fresh;
+	publish_access(control);
+	publish_policy(control);
+	ctl_server_reconfigure(control->ctl);
 	publish_identity(control, report);
 	control->configured_s = (uint64_t)time(NULL);
 	if (old != control->start_config)

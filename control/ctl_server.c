@@ -17,10 +17,12 @@
 #include <pollux/ctl.h>
 #include <pollux/log.h>
 
+#include "access.h"
 #include "commands.h"
 #include "ctl_server.h"
 
 #define CLIENTS_MAX 64
+#define GROUPS_MAX 256 // of a peer; those behind are as if it had them not
 #define ACCEPT_PAUSE_MS 500 // when there is no descriptor or memory left: accept() would fail again at once
 #define WRITE_TIMEOUT_S 30 // a client that takes nothing of its reply for so long is gone
 
@@ -29,6 +31,9 @@ struct client {
 	struct ctl_server *server;
 	struct bufferevent *stream;
 	char who[96]; // for the log
+	uid_t user;
+	unsigned group_count;
+	gid_t groups[GROUPS_MAX];
 	struct request *open; // being worked on: its reply comes before the next line is read
 	bool closing;	      // once everything is written; what else it says is not read
 	bool ended;	      // it says no more, but may still listen
@@ -92,6 +97,29 @@ static void on_reply(void *ctx, json_t *reply)
 	json_decref(reply);
 }
 
+// The configuration may be another one than when it connected.
+static enum peer_rights rights_of(const struct client *client)
+{
+	const struct control *control = client->server->control;
+	return control->config ? peer_judge(control->config, client->user, client->groups, client->group_count) : PEER_ALL;
+}
+
+static void run_request(struct client *client, struct request *request, const json_t *json)
+{
+	enum peer_rights rights = rights_of(client);
+	if (rights == PEER_NOTHING) {
+		free(request);
+		log_warning("control socket: %s may not use it", client->who);
+		send_error(client, "you may not use this socket (access.management, access.monitoring)");
+		client->closing = true;
+		return;
+	}
+	request->client = client;
+	client->open = request;
+	commands_run(client->server->control, json, client->who, rights == PEER_ALL ? RIGHT_WRITE : RIGHT_READ, on_reply,
+		request);
+}
+
 static void run_line(struct client *client, const char *line, size_t bytes)
 {
 	json_error_t error;
@@ -104,9 +132,7 @@ static void run_line(struct client *client, const char *line, size_t bytes)
 	} else if (!request) {
 		send_error(client, "out of memory");
 	} else {
-		request->client = client;
-		client->open = request;
-		commands_run(client->server->control, json, client->who, on_reply, request);
+		run_request(client, request, json);
 	}
 	json_decref(json);
 }
@@ -176,10 +202,17 @@ static void describe_peer(struct client *client, int fd)
 {
 	struct ucred peer;
 	socklen_t bytes = sizeof(peer);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0)
-		snprintf(client->who, sizeof(client->who), "uid %u (process %d)", (unsigned)peer.uid, (int)peer.pid);
-	else
+	client->user = (uid_t)-1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0) {
 		snprintf(client->who, sizeof(client->who), "an unknown peer");
+		return;
+	}
+	snprintf(client->who, sizeof(client->who), "uid %u (process %d)", (unsigned)peer.uid, (int)peer.pid);
+	client->user = peer.uid;
+	client->groups[0] = peer.gid;
+	bytes = sizeof(client->groups) - sizeof(client->groups[0]);
+	bool known = getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, client->groups + 1, &bytes) == 0;
+	client->group_count = 1 + (known ? bytes / (unsigned)sizeof(client->groups[0]) : 0);
 }
 
 enum status ctl_server_adopt(struct ctl_server *server, int fd)
@@ -283,6 +316,22 @@ static int bind_socket(const struct sockaddr_un *address)
 	return -1;
 }
 
+// With lists anybody may connect, and is judged by them.
+static mode_t socket_mode(const struct ctl_server *server)
+{
+	const struct config *config = server->control->config;
+	return config && peers_are_listed(config) ? 0666 : 0660;
+}
+
+void ctl_server_reconfigure(struct ctl_server *server)
+{
+	struct stat info;
+	if (!server || !server->listener || stat(server->path, &info) != 0 || info.st_ino != server->inode)
+		return;
+	if ((info.st_mode & 0777) != socket_mode(server) && chmod(server->path, socket_mode(server)) != 0)
+		log_error("%s: cannot change its mode: %s", server->path, strerror(errno));
+}
+
 static enum status open_socket(struct ctl_server *server)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -309,6 +358,7 @@ static enum status open_socket(struct ctl_server *server)
 		server->device = info.st_dev;
 		server->inode = info.st_ino;
 	}
+	ctl_server_reconfigure(server);
 	return ST_OK;
 }
 

@@ -14,6 +14,8 @@ struct ctl_server;
 CHECKED enum status ctl_server_new(struct ctl_server **, struct event_base *, const char *path, struct control *);
 // Replies that are still to come are dropped; commands that run end by themselves. NULL is fine.
 void ctl_server_free(struct ctl_server *);
+// Lets in whom the lists of control's configuration name, from now on.
+void ctl_server_reconfigure(struct ctl_server *);
 unsigned ctl_server_clients(const struct ctl_server *);
 
 // Serves a connected stream socket as if it had been accepted; the descriptor is the server's. For tests.

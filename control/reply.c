@@ -71,7 +71,7 @@ static bool put_section(struct ask *ask, enum section section, const struct mess
 static uint16_t reply_flags(const struct ask *ask, const struct message *m, const struct verdict *verdict)
 {
 	const struct query *q = &ask->query;
-	uint16_t flags = FLAG_QR | (q->flags & (FLAG_RD | FLAG_CD)) | (ask->own.flags & FLAG_AA) | (m->rcode & FLAG_RCODE);
+	uint16_t flags = FLAG_QR | (q->flags & (FLAG_OPCODE | FLAG_RD | FLAG_CD)) | (ask->own.flags & FLAG_AA) | (m->rcode & FLAG_RCODE);
 	if (ask->policy.has_chain)
 		flags |= FLAG_RA;
 	if (verdict->flags & FLAG_AD && (q->flags & FLAG_AD || q->dnssec_ok) && !ask->target)
@@ -106,6 +106,7 @@ enum outcome ask_reply(struct ask *ask, const struct message *m, const struct ve
 	else
 		composer_set_flags(c, FLAG_TC);
 	uint32_t bytes = composer_end(c, 0, m->rcode, false);
+	store_be16(r->buffer + 4, q->questions);
 	if (opt_bytes) {
 		store_be16(r->buffer + 10, (uint16_t)(load_be16(r->buffer + 10) + 1));
 		bytes = answer_put_opt(r->buffer, bytes, limit, &ask->policy, q, &r->parties, m->rcode, verdict->why);

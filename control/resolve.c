@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,7 +185,8 @@ void ask_resume(struct ask *ask, enum outcome outcome)
 		outcome = run_step(ask);
 	}
 	if (outcome == ANSWER) {
-		r->counters.answered[ask->order.step[ask->step]]++;
+		if (ask->step < ask->order.count)
+			r->counters.answered[ask->order.step[ask->step]]++;
 		reply_and_free(ask);
 	} else if (outcome == ERROR) {
 		fail(ask, ask->rcode);
@@ -210,6 +212,7 @@ static struct ask *new_ask(struct resolver *r, const struct asker *asker, ask_do
 	ask->done = done;
 	ask->ctx = ctx;
 	ask->policy = r->policy;
+	ask->rights = ACCESS_ALL;
 	ask->order = r->order;
 	ask->step = 0;
 	ask->rcode = RCODE_REFUSED;
@@ -224,15 +227,116 @@ static struct ask *new_ask(struct resolver *r, const struct asker *asker, ask_do
 	return ask;
 }
 
+// --- who may what ---
+
+unsigned resolver_rights(const struct resolver *r, const struct sockaddr_storage *from)
+{
+	struct access access;
+	uint64_t bytes;
+	const void *block = catalog_block(r->catalog, BLOCK_ACCESS, &bytes);
+	access_open(&access, block, block ? bytes : 0);
+	if (from->ss_family == AF_INET)
+		return access_rights(&access, (const uint8_t *)&((const struct sockaddr_in *)from)->sin_addr, 4);
+	if (from->ss_family == AF_INET6)
+		return access_rights(&access, (const uint8_t *)&((const struct sockaddr_in6 *)from)->sin6_addr, 16);
+	return ACCESS_ALL;
+}
+
+static bool drops_refused(const struct resolver *r)
+{
+	struct access access;
+	uint64_t bytes;
+	const void *block = catalog_block(r->catalog, BLOCK_ACCESS, &bytes);
+	access_open(&access, block, block ? bytes : 0);
+	return access.drops;
+}
+
+// As in the dataplane: whoever may not use the chain sees our own data, and no RA.
+static void judge_asker(struct ask *ask)
+{
+	ask->rights = (uint8_t)resolver_rights(ask->resolver, &ask->asker.address);
+	if (ask->rights & ACCESS_RECURSION)
+		return;
+	ask->policy.may_not_recurse = ask->policy.has_chain;
+	ask->policy.has_chain = 0;
+	while (ask->order.count && ask->order.step[ask->order.count - 1] > STEP_AUTHORITIES)
+		ask->order.count--;
+	ask->why = ask->policy.may_not_recurse ? EDE_PROHIBITED : EDE_NONE;
+}
+
+static void prohibit(struct ask *ask)
+{
+	ask->resolver->counters.prohibited++;
+	ask->why = EDE_PROHIBITED;
+	ask->policy.has_chain = 0;
+	if (drops_refused(ask->resolver))
+		ask_drop(ask);
+	else
+		fail(ask, RCODE_REFUSED);
+}
+
+// --- other opcodes ---
+
+enum status resolver_on_opcode(struct resolver *r, unsigned opcode, uint8_t rights, opcode_handler *handler, void *ctx)
+{
+	if (opcode < 1 || opcode > 15)
+		return ST_INVALID;
+	if (handler && r->opcode[opcode].run)
+		return ST_EXISTS;
+	r->opcode[opcode] = (struct opcode_row){ handler, ctx, rights };
+	return ST_OK;
+}
+
+uint16_t resolver_opcodes(const struct resolver *r)
+{
+	unsigned bits = 0;
+	for (unsigned i = 1; i < 16; i++)
+		bits |= r->opcode[i].run ? 1u << i : 0;
+	return (uint16_t)bits;
+}
+
+// The handler stands for the only step.
+static void run_handler(struct ask *ask, const struct opcode_row *row)
+{
+	ask->order = (struct chain_order){ 0 };
+	ask->rcode = RCODE_NOTIMP;
+	ask_resume(ask, row->run(row->ctx, ask));
+}
+
+// --- in ---
+
+static void take_error(struct ask *ask, enum rcode rcode)
+{
+	const struct opcode_row *row = &ask->resolver->opcode[(ask->query.flags & FLAG_OPCODE) >> 11];
+	if (rcode == RCODE_NOTIMP && row->run && (ask->rights & row->rights) == row->rights)
+		run_handler(ask, row);
+	else if (!(ask->rights & ACCESS_QUERY))
+		prohibit(ask);
+	else
+		fail(ask, rcode);
+}
+
+static enum query_verdict parse(struct ask *ask, const uint8_t *wire, unsigned bytes, enum rcode *rcode)
+{
+	uint64_t seed = catalog_seed(ask->resolver->catalog);
+	enum query_verdict verdict = query_parse(&ask->query, wire, bytes, seed, rcode);
+	if (verdict == QUERY_ERROR && *rcode == RCODE_FORMERR && ask->policy.first_question)
+		verdict = query_parse_first(&ask->query, wire, bytes, seed, rcode);
+	return verdict;
+}
+
 static void begin(struct ask *ask, const uint8_t *wire, unsigned bytes)
 {
 	enum rcode rcode;
-	switch (query_parse(&ask->query, wire, bytes, catalog_seed(ask->resolver->catalog), &rcode)) {
+	switch (parse(ask, wire, bytes, &rcode)) {
 	case QUERY_VALID:
-		ask_resume(ask, ask->order.count ? run_step(ask) : PASS);
+		if (ask->rights & ACCESS_QUERY)
+			ask_resume(ask, ask->order.count ? run_step(ask) : PASS);
+		else
+			prohibit(ask);
 		break;
 	case QUERY_ERROR:
-		fail(ask, rcode);
+		take_error(ask, rcode);
 		break;
 	case QUERY_SHORT:
 	case QUERY_IS_RESPONSE:
@@ -252,6 +356,7 @@ void resolver_ask_traced(struct resolver *r, const struct asker *asker, const ui
 		return;
 	}
 	ask->trace = trace;
+	judge_asker(ask);
 	begin(ask, wire, bytes);
 }
 

@@ -9,6 +9,7 @@
 
 #include <event2/event.h>
 
+#include <pollux/access.h>
 #include <pollux/answer.h>
 #include <pollux/catalog.h>
 #include <pollux/config.h>
@@ -52,11 +53,17 @@ struct chain_order resolver_order(const struct resolver *);
 const struct step_kind *resolver_step(enum chain_step); // NULL: not in this build
 bool resolver_uses_step(const struct resolver *, enum chain_step);
 
+// What this address may do (enum access_right); one that is not known (AF_UNSPEC) is ourselves and may everything.
+unsigned resolver_rights(const struct resolver *, const struct sockaddr_storage *);
+// Bit n: somebody handles opcode n; for the policy, so that the dataplane passes such messages up.
+uint16_t resolver_opcodes(const struct resolver *);
+
 struct resolver_counters {
 	uint64_t answered[STEP_COUNT]; // by step
 	uint64_t negative;  // answered at the end, with what a step said on the way: there is no such name
 	uint64_t refreshed; // asked for nobody
 	uint64_t asked, refused, servfail, dropped, open, coalesced;
+	uint64_t prohibited; // answered REFUSED, or not at all: the asker has not got the right
 	uint64_t malformed; // answered FORMERR, NOTIMP or BADVERS
 	uint64_t full;	    // answered SERVFAIL at once: forward.max-open questions were waiting
 	uint64_t upstream_sent, upstream_retries, upstream_tcp, upstream_replies, upstream_mismatched, upstream_timeouts;

@@ -488,6 +488,11 @@ static void refuse(int fd)
 
 static void admit(struct tcp_server *server, int fd, const struct sockaddr_storage *from)
 {
+	if (!(resolver_rights(server->resolver, from) & ACCESS_QUERY)) {
+		server->counters.refused_access++;
+		refuse(fd);
+		return;
+	}
 	struct client *client = enter_client(server, from);
 	struct connection *c = client && has_room(server, client) ? connection_new(server, fd) : NULL;
 	if (!c) {

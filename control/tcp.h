@@ -27,6 +27,7 @@ struct tcp_counters {
 	uint64_t accepted, open;
 	uint64_t refused_total;	     // no room, and no idle connection to make some
 	uint64_t refused_per_client; // one address had its share
+	uint64_t refused_access;     // an address without the right to ask
 	uint64_t evicted;	     // idle longest, closed for a newcomer
 	uint64_t idle_closed;	     // no question, or answers not read, for the idle time
 	uint64_t overrun_closed;     // more unread answers than the bound

@@ -103,6 +103,16 @@ static void check_frames(struct worker *worker, struct burst *burst)
 	}
 }
 
+// What is wrong with a query may be right by the policy. Rare.
+static enum query_verdict judge_error(const struct worker *worker, struct query *query, const struct frame *frame,
+	uint64_t seed, enum rcode *rcode)
+{
+	if (*rcode != RCODE_FORMERR || !worker->policy.first_question)
+		return QUERY_ERROR;
+	return query_parse_first(query, frame->bytes + frame->payload_at, (size_t)(frame->length - frame->payload_at), seed,
+		rcode);
+}
+
 static void parse_queries(struct worker *worker, struct burst *burst)
 {
 	static const enum counter drop_for[] = {
@@ -121,6 +131,8 @@ static void parse_queries(struct worker *worker, struct burst *burst)
 			burst->fate[i] = drop_for[verdict];
 			continue;
 		}
+		if (verdict == QUERY_ERROR)
+			verdict = judge_error(worker, &burst->query[kept], frame, seed, &burst->rcode[kept]);
 		burst->refused[kept] = verdict == QUERY_ERROR;
 		burst->packet_of[kept++] = i;
 	}
@@ -170,24 +182,55 @@ static void take_client(struct parties *parties, const struct frame *frame)
 	parties->client_bytes = ip4 ? 4 : 16;
 }
 
-// True: the reply is written. False: control shall see the question, for *reason.
-static bool write_reply(
+// An opcode that somebody in control understands. That one judges its sender as well.
+static bool is_for_control(const struct worker *worker, const struct query *query)
+{
+	return worker->policy.opcodes >> ((query->flags & FLAG_OPCODE) >> 11) & 1;
+}
+
+// What this client gets its answer by; NULL: it may not ask.
+static const struct policy *policy_for_client(const struct worker *worker)
+{
+	const struct parties *parties = &worker->parties;
+	unsigned rights = access_rights(&worker->access, parties->client, parties->client_bytes);
+	if (!(rights & ACCESS_QUERY))
+		return NULL;
+	return rights & ACCESS_RECURSION ? &worker->policy : &worker->zones_only;
+}
+
+enum written { WRITTEN, TO_CONTROL, TO_NOBODY };
+
+static enum written refuse_client(const struct worker *worker, const struct query *query, struct reply *reply)
+{
+	if (worker->access.drops)
+		return TO_NOBODY;
+	answer_error_why(&worker->zones_only, query, RCODE_REFUSED, EDE_PROHIBITED, reply);
+	return WRITTEN;
+}
+
+// TO_CONTROL: for *reason.
+static enum written write_reply(
 	struct worker *worker, struct burst *burst, unsigned q, struct reply *reply, uint8_t *reason)
 {
 	const struct query *query = &burst->query[q];
+	const struct policy *policy = &worker->policy;
 	*reason = MISS_NOT_HERE;
+	if (burst->refused[q] && is_for_control(worker, query))
+		return TO_CONTROL;
+	if (worker->judges_clients && !(policy = policy_for_client(worker)))
+		return refuse_client(worker, query, reply);
 	if (burst->refused[q]) {
-		answer_error(&worker->policy, query, burst->rcode[q], reply);
-		return true;
+		answer_error(policy, query, burst->rcode[q], reply);
+		return WRITTEN;
 	}
 	// Before control has loaded every zone once, only it can know what is ours.
 	if (!worker->catalog || (!burst->zone[q] && !worker->zones_ready))
-		return false;
+		return TO_CONTROL;
 	enum answer_verdict verdict =
-		answer_query(worker->catalog, &worker->policy, query, burst->zone[q], OVER_UDP, reply);
+		answer_query(worker->catalog, policy, query, burst->zone[q], OVER_UDP, reply);
 	if (verdict == ANSWER_CONTINUE)
 		*reason = MISS_CONTINUE;
-	return verdict == ANSWER_READY;
+	return verdict == ANSWER_READY ? WRITTEN : TO_CONTROL;
 }
 
 static void fit_mbuf(struct rte_mbuf *mbuf, const struct frame *frame)
@@ -215,7 +258,7 @@ void pipeline_request_offload(struct rte_mbuf *mbuf, const struct frame *frame, 
 static void write_replies(struct worker *worker, struct burst *burst)
 {
 	const struct port *port = burst->lane->port;
-	bool may_miss = worker->policy.has_chain || !worker->zones_ready;
+	bool may_miss = worker->policy.has_chain || !worker->zones_ready || worker->policy.opcodes;
 	for (unsigned q = 0; q < burst->queries; q++) {
 		unsigned i = burst->packet_of[q];
 		struct frame *frame = &burst->frame[i];
@@ -225,9 +268,11 @@ static void write_replies(struct worker *worker, struct burst *burst)
 		if (may_miss)
 			memcpy(worker->kept, message, bytes);
 		take_client(&worker->parties, frame);
-		if (!write_reply(worker, burst, q, &reply, &burst->miss_reason[i])) {
-			memcpy(message, worker->kept, bytes);
-			burst->fate[i] = COUNTER_miss;
+		enum written written = write_reply(worker, burst, q, &reply, &burst->miss_reason[i]);
+		if (written != WRITTEN) {
+			if (written == TO_CONTROL)
+				memcpy(message, worker->kept, bytes);
+			burst->fate[i] = written == TO_CONTROL ? COUNTER_miss : COUNTER_drop_access;
 			continue;
 		}
 		burst->rcode[q] = reply.rcode;

@@ -59,6 +59,17 @@ static enum status set_identity(struct run *run, const struct config *config, st
 	return status == ST_OK ? catalog_set_identity(run->catalog, &identity) : status;
 }
 
+static enum status set_access(struct run *run, const struct config *config)
+{
+	void *block;
+	uint64_t bytes;
+	enum status status = config_access(config, &block, &bytes);
+	if (status == ST_OK)
+		status = catalog_set_block(run->catalog, BLOCK_ACCESS, block, bytes);
+	free(block);
+	return status;
+}
+
 static enum status make_catalog(struct run *run, const struct config *config)
 {
 	struct report report = { .emit = report_to_stream };
@@ -71,6 +82,8 @@ static enum status make_catalog(struct run *run, const struct config *config)
 	load_zones(run->catalog, zones, count, &report);
 	zone_configs_free(zones, count);
 	catalog_set_policy(run->catalog, config_policy(config));
+	if (status == ST_OK)
+		status = set_access(run, config);
 	if (status == ST_OK)
 		status = set_identity(run, config, &report);
 	catalog_set_ready(run->catalog);

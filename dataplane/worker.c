@@ -48,6 +48,19 @@ void workers_deal(
 	}
 }
 
+// Who may what, and whether it makes a difference at all.
+static void take_access(struct worker *worker)
+{
+	uint64_t bytes = 0;
+	const void *block = worker->catalog ? catalog_block(worker->catalog, BLOCK_ACCESS, &bytes) : NULL;
+	access_open(&worker->access, block, bytes);
+	unsigned wanted = ACCESS_QUERY | (worker->policy.has_chain ? ACCESS_RECURSION : 0u);
+	worker->judges_clients = (worker->access.everybody & wanted) != wanted;
+	worker->zones_only = worker->policy;
+	worker->zones_only.may_not_recurse = worker->policy.has_chain;
+	worker->zones_only.has_chain = 0;
+}
+
 static void take_catalog(struct worker *worker)
 {
 	// Pairs with the release in regions.c: the view is whole before it can be seen.
@@ -61,6 +74,7 @@ static void take_catalog(struct worker *worker)
 		worker->zones_ready = false;
 		worker->parties.identity = NULL;
 	}
+	take_access(worker);
 	worker->parties.now_s = atomic_load_explicit(&worker->house->now_s, memory_order_relaxed);
 }
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <pollux/access.h>
 #include <pollux/catalog.h>
 #include <pollux/counters.h>
 #include <pollux/ring.h>
@@ -38,6 +39,9 @@ struct worker {
 	// Of the current turn.
 	const struct catalog *catalog;
 	struct policy policy;
+	struct policy zones_only; // for clients that may not use the chain
+	struct access access;
+	bool judges_clients; // not everybody may everything
 	struct parties parties; // of the answer being written
 	bool zones_ready;
 

@@ -78,7 +78,7 @@ static void finish(struct draft *d)
 		flags |= FLAG_RA;
 	store_be16(wire, q->id);
 	store_be16(wire + 2, (uint16_t)(flags | (rcode & FLAG_RCODE)));
-	store_be16(wire + 4, q->question_bytes != 0);
+	store_be16(wire + 4, q->questions);
 	store_be16(wire + 6, d->count[ANSWER]);
 	store_be16(wire + 8, d->count[AUTHORITY]);
 	store_be16(wire + 10, (uint16_t)(d->count[ADDITIONAL] + q->edns));
@@ -745,7 +745,7 @@ static bool answer_plain(const struct policy *policy, const struct query *q, con
 	uint8_t *wire = reply->wire;
 	unsigned flags = FLAG_QR | FLAG_AA | (q->flags & (FLAG_RD | FLAG_CD)) | (policy->has_chain ? FLAG_RA : 0u);
 	store_be32(wire, (uint32_t)q->id << 16 | flags);
-	store_be32(wire + 4, UINT32_C(1) << 16 | count);
+	store_be32(wire + 4, (uint32_t)q->questions << 16 | count);
 	store_be32(wire + 8, q->edns);
 	if (wire != q->wire)
 		memcpy(wire + DNS_HEADER_BYTES, q->wire + DNS_HEADER_BYTES, q->question_bytes);
@@ -772,8 +772,8 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 	if (!zone) {
 		if (wants_chain(policy, query))
 			return ANSWER_NOT_HERE;
-		answer_error_why(policy, query, RCODE_REFUSED,
-			catalog_is_ready(catalog) ? EDE_NOT_AUTHORITATIVE : EDE_NOT_READY, reply);
+		enum extended_error why = policy->may_not_recurse ? EDE_PROHIBITED : EDE_NOT_AUTHORITATIVE;
+		answer_error_why(policy, query, RCODE_REFUSED, catalog_is_ready(catalog) ? why : EDE_NOT_READY, reply);
 		return ANSWER_READY;
 	}
 	zone = side_of_cut(catalog, zone, &query->name, query->type);

@@ -69,10 +69,26 @@ static bool read_question(struct query *q, struct reader *r, uint64_t seed)
 	q->type = read_be16(r);
 	q->class = read_be16(r);
 	q->question_bytes = (uint16_t)(bytes + 4);
+	q->questions = 1;
 	return true;
 }
 
-enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed, enum rcode *rcode)
+// Questions behind the first: they go back with the reply, which has room for one of the longest.
+static bool read_more_questions(struct query *q, struct reader *r, unsigned count)
+{
+	for (unsigned i = 0; i < count && !r->failed; i++) {
+		skip_name(r);
+		read_be32(r);
+	}
+	size_t bytes = (size_t)(r->at - q->wire) - DNS_HEADER_BYTES;
+	bool fits = !r->failed && bytes <= NAME_MAX_BYTES + 4;
+	q->questions = (uint16_t)(fits ? 1 + count : 0);
+	q->question_bytes = (uint16_t)(fits ? bytes : 0);
+	return fits;
+}
+
+static inline enum query_verdict parse(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed,
+	unsigned most_questions, enum rcode *rcode)
 {
 	*rcode = RCODE_NOERROR;
 	if (bytes < DNS_HEADER_BYTES)
@@ -82,7 +98,7 @@ enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t byte
 	q->id = load_be16(wire);
 	q->flags = load_be16(wire + 2);
 	q->type = q->class = 0;
-	q->question_bytes = 0;
+	q->questions = q->question_bytes = 0;
 	q->udp_size = DNS_UDP_PLAIN_BYTES;
 	q->edns_version = 0;
 	q->edns = q->dnssec_ok = false;
@@ -96,9 +112,10 @@ enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t byte
 	r.at += DNS_HEADER_BYTES;
 
 	*rcode = RCODE_FORMERR;
-	if (questions == 1 && !read_question(q, &r, seed))
+	if (questions && questions <= most_questions && !read_question(q, &r, seed))
 		return QUERY_ERROR;
-	bool sound = questions <= 1 && read_records(q, &r, answers + authorities, false) &&
+	bool sound = questions <= most_questions && (questions < 2 || read_more_questions(q, &r, questions - 1)) &&
+		read_records(q, &r, answers + authorities, false) &&
 		read_records(q, &r, additionals, true);
 	if (!sound) { // an OPT we could not read gets none back
 		q->edns = false;
@@ -125,4 +142,14 @@ enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t byte
 	}
 	*rcode = RCODE_NOERROR;
 	return QUERY_VALID;
+}
+
+enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed, enum rcode *rcode)
+{
+	return parse(q, wire, bytes, seed, 1, rcode);
+}
+
+enum query_verdict query_parse_first(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed, enum rcode *rcode)
+{
+	return parse(q, wire, bytes, seed, UINT16_MAX, rcode);
 }

@@ -23,10 +23,15 @@
 // sees half a change.
 struct policy {
 	uint16_t udp_size;	// ceiling of a UDP answer in octets, 512..DNS_UDP_CEILING_BYTES
-	uint8_t has_chain;	// somebody behind the zones may know more: RA is set, RD questions are a miss
-	uint8_t any_full;	// ANY over UDP gets every RRset, not one (RFC 8482)
-	uint8_t minimal;	// no additional records but the glue of referrals
-	uint8_t unused[3];
+	uint16_t opcodes;	// bit n: control has somebody who understands opcode n; the others are NOTIMP
+	unsigned has_chain : 1; // somebody behind the zones may know more: RA is set, RD questions are a miss
+	unsigned any_full : 1;	// ANY over UDP gets every RRset, not one (RFC 8482)
+	unsigned minimal : 1;	// no additional records but the glue of referrals
+	unsigned first_question : 1; // of several the first is answered, instead of FORMERR (RFC 9619)
+	unsigned may_not_recurse : 1; // never set for all: this client may not use the chain, so has_chain is 0
+	unsigned log_queries : 2; // level of the query log
+	unsigned unused : 9;
+	unsigned log_sample : 16; // one in so many answers is logged; 0 is 1
 };
 _Static_assert(sizeof(struct policy) == 8, "a policy is one atomic word");
 

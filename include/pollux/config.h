@@ -26,6 +26,14 @@ struct ip_endpoint {
 	uint16_t port;
 };
 
+// An item of an access list: a prefix, or a word that stands for several.
+enum access_word { ACCESS_PREFIX, ACCESS_ANY, ACCESS_NONE, ACCESS_LOCAL };
+struct access_item {
+	bool denies; // written with a ! in front
+	enum access_word word;
+	struct ip_prefix prefix; // of ACCESS_PREFIX
+};
+
 struct port_config {
 	char *device; // PCI address ("0000:01:00.0") or vdev string ("net_af_packet0,iface=px0")
 	struct ip_prefix *addresses; // service addresses with the prefix of their link
@@ -123,6 +131,14 @@ struct config {
 	unsigned cache_stale_answer_after_ms; // of a question under way
 	unsigned cache_stale_ttl_s;
 
+	// Who may ask, use the chain, and take whole zones. The first item that fits decides.
+	struct access_item *access_query, *access_recursion, *access_transfer;
+	unsigned access_query_count, access_recursion_count, access_transfer_count;
+	bool access_drops; // who may not ask gets no answer
+	char **access_management, **access_monitoring; // users and @groups; empty: the mode of the socket decides
+	unsigned access_management_count, access_monitoring_count;
+	bool first_question; // of several the first is answered
+
 	unsigned udp_size; // ceiling of UDP answers
 	bool any_full;
 	bool minimal; // no additional records but glue
@@ -154,6 +170,8 @@ void config_print(const struct config *, FILE *);
 bool config_has_step(const struct config *, enum chain_step);
 // What it says about answering.
 struct policy config_policy(const struct config *);
+// What it says about who may what, as a block for the catalog; *block is the caller's, a malloc. ST_NO_MEMORY.
+CHECKED enum status config_access(const struct config *, void **block, uint64_t *bytes);
 // What it says about the server itself; the secrets are read from their file, if there is one, else there are none.
 // Errors of that file are reported with file:line:column; then there are no secrets, either. ST_SYSTEM, ST_SYNTAX.
 CHECKED enum status config_identity(const struct config *, struct server_identity *, struct report *);

@@ -56,7 +56,8 @@ struct query {
 	uint16_t id;	     // host order, as all numbers here
 	uint16_t flags;
 	uint16_t type, class;
-	uint16_t question_bytes; // name, type and class behind the header; 0 when there is no usable question
+	uint16_t questions;	 // in the question section, of which the first is meant; 0 when there is no usable one
+	uint16_t question_bytes; // the whole question section: name, type and class behind the header; 0 without a usable question
 	uint16_t udp_size;	 // the client's EDNS size, at least 512 (RFC 6891 6.2.3); 512 without EDNS
 	uint8_t edns_version;
 	bool edns, dnssec_ok;
@@ -79,4 +80,8 @@ enum query_verdict {
 // section, two are FORMERR (RFC 6891 6.1.1), and so are options of a length that they cannot have. `seed` keys the name hashes. Never reads outside
 // [wire, wire + bytes). Any thread; fills `q` only.
 enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed,
+	enum rcode *rcode);
+// For those who would rather answer the first of several questions than FORMERR: reads again what query_parse() has found
+// in error, and puts up with further questions, as long as all of them are no longer than one may be.
+enum query_verdict query_parse_first(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed,
 	enum rcode *rcode);

@@ -64,7 +64,7 @@ static void check_message(const struct query *query, const struct reply *reply, 
 	must(memcmp(wire, query->wire, 2) == 0);
 	size_t at = DNS_HEADER_BYTES;
 	unsigned opts = 0, records = load_be16(wire + 6) + load_be16(wire + 8) + load_be16(wire + 10);
-	if (load_be16(wire + 4))
+	for (unsigned questions = load_be16(wire + 4); questions; questions--)
 		at = skip_name(reply, at) + 4;
 	for (; records; records--) {
 		at = skip_name(reply, at);
@@ -122,6 +122,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum query_verdict verdict = query_parse(&query, wire, size - 1, SEED, &rcode);
 	if (verdict == QUERY_VALID || verdict == QUERY_ERROR) {
 		must((verdict == QUERY_ERROR) == (rcode != RCODE_NOERROR));
+		answer(&query, rcode, &policy, &parties, OVER_UDP);
+		answer(&query, rcode, &policy, &parties, OVER_TCP);
+	}
+	if (verdict == QUERY_ERROR && query_parse_first(&query, wire, size - 1, SEED, &rcode) == QUERY_VALID) {
+		must(query.questions > 1 && query.question_bytes <= NAME_MAX_BYTES + 4);
 		answer(&query, rcode, &policy, &parties, OVER_UDP);
 		answer(&query, rcode, &policy, &parties, OVER_TCP);
 	}

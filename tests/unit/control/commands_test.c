@@ -658,7 +658,7 @@ static void every_mutated_request_gets_one_reply(void **state)
 		if (!request)
 			continue;
 		requests++;
-		commands_run(&w->control, request, "a test", count_reply, &replies);
+		commands_run(&w->control, request, "a test", RIGHT_WRITE, count_reply, &replies);
 		json_decref(request);
 		if (i % 64 == 0)
 			event_base_loop(w->base, EVLOOP_NONBLOCK);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Who may do what, by address. The lists of the configuration are compiled into one block of the zones region (catalog.h,
+// BLOCK_ACCESS): for each family the sorted, disjoint intervals of addresses with the rights each of them has, so that one
+// binary search says everything about a client. Pure; any thread.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <pollux/status.h>
+
+#define ACCESS_RIGHTS 3
+enum access_right {
+	ACCESS_QUERY = 1 << 0,	   // an answer at all
+	ACCESS_RECURSION = 1 << 1, // answers from behind our own zones
+	ACCESS_TRANSFER = 1 << 2,  // whole zones
+	ACCESS_ALL = (1 << ACCESS_RIGHTS) - 1,
+};
+
+// One rule of a list: these addresses have the right, or have not.
+struct access_rule {
+	uint8_t address_bytes; // 4 or 16
+	uint8_t length;	       // of the prefix in bits
+	bool denies;
+	uint8_t address[16];
+};
+
+// The first rule that fits decides; who fits none has not got the right.
+struct access_list {
+	const struct access_rule *rule;
+	unsigned count;
+};
+
+// Makes the block; *block is the caller's, a malloc. list[i] speaks about the right 1 << i. `drops`: questions of those
+// who may not ask get no answer, not REFUSED. ST_NO_MEMORY. ST_INVALID: a rule that cannot be.
+CHECKED enum status access_compile(const struct access_list list[ACCESS_RIGHTS], bool drops, void **block, uint64_t *bytes);
+
+// A block as its readers see it. Copied, so that nothing but look-ups happens in foreign memory; whatever that holds, a
+// look-up stays inside.
+struct access {
+	const uint32_t *start4;	  // of each interval, in host order; the first is 0
+	const uint64_t *start6;	  // the same, upper and lower half
+	const uint8_t *rights4, *rights6;
+	uint32_t count4, count6;
+	uint8_t everybody; // rights that no address lacks
+	bool drops;
+};
+
+// The view of a block; NULL: no block, then everybody may ask and nobody may have whole zones. False: those octets are
+// no such block, and the view gives no rights to anybody.
+bool access_open(struct access *, const void *block, uint64_t bytes);
+// The full check, for whoever made the block or found it: the above, and intervals in order with rights that exist.
+bool access_check(const void *block, uint64_t bytes);
+// The rights of a client; `address` in network order, 4 or 16 octets. NULL: not known; then those that everybody has.
+unsigned access_rights(const struct access *, const uint8_t *address, unsigned address_bytes);
