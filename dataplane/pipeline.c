@@ -139,8 +139,8 @@ static void parse_queries(struct worker *worker, struct burst *burst)
 	burst->queries = kept;
 }
 
-// Three walks, so that each waits for no memory: the directory's lines are on their way while the other
-// questions of the burst are looked at, then the buckets', then the nodes'.
+// Four walks, so that each waits for no memory: the directory's lines are on their way while the other
+// questions of the burst are looked at, then the buckets', then the nodes', then what lies behind them.
 static void look_up(struct worker *worker, struct burst *burst)
 {
 	const struct catalog *catalog = worker->catalog;
@@ -157,12 +157,14 @@ static void look_up(struct worker *worker, struct burst *burst)
 		const struct folded_name *name = &burst->query[q].name;
 		burst->zone[q] = catalog_find(catalog, name);
 		if (burst->zone[q])
-			image_prefetch(burst->zone[q], name->hash[name->labels]);
+			image_prefetch_name(burst->zone[q], name);
 	}
+	const struct node *node[BURST_MAX];
+	for (unsigned q = 0; q < burst->queries; q++)
+		node[q] = burst->zone[q] ? image_prefetch_node(burst->zone[q], &burst->query[q].name) : NULL;
 	for (unsigned q = 0; q < burst->queries; q++) {
-		const struct folded_name *name = &burst->query[q].name;
-		if (burst->zone[q])
-			image_prefetch_node(burst->zone[q], name->hash[name->labels]);
+		if (node[q])
+			image_prefetch_rest(node[q]);
 	}
 }
 

@@ -55,9 +55,11 @@ static inline const struct node *search(const struct image *image, uint64_t hash
 	}
 }
 
-const struct node *image_prefetch_node(const struct image *image, uint64_t hash)
+const struct node *image_prefetch_node(const struct image *image, const struct folded_name *name)
 {
-	const struct node *node = search(image, hash, NULL, 0);
+	const struct node *node = search(image, name->hash[name->labels], NULL, 0);
+	if (!node && name->labels > image->apex_labels + 1u)
+		node = search(image, name->hash[name->labels - 1], NULL, 0);
 	if (node) {
 		__builtin_prefetch(node);
 		__builtin_prefetch((const uint8_t *)node + CACHE_LINE_BYTES);

@@ -139,14 +139,30 @@ static inline uint32_t image_bucket_index(const struct image *image, uint64_t ha
 	return (uint32_t)((hash >> 32) * image->bucket_count >> 32);
 }
 
-// Two look-ahead steps for a burst: first the bucket's line, one pass later the node's.
+// Look-ahead steps for a burst, one pass behind the other, so that each finds what the one before has fetched. First
+// the line of a bucket,
 static inline void image_prefetch(const struct image *image, uint64_t hash)
 {
 	const struct image_bucket *buckets = image_at(image, image->buckets_ref);
 	__builtin_prefetch(&buckets[image_bucket_index(image, hash)]);
 }
-// The first node whose tag fits, fetched but not yet compared; NULL when there is surely none.
-const struct node *image_prefetch_node(const struct image *, uint64_t hash);
+// that of the name and, deep in the zone, that of the name above it, which may be a cut or have a wildcard,
+static inline void image_prefetch_name(const struct image *image, const struct folded_name *name)
+{
+	image_prefetch(image, name->hash[name->labels]);
+	if (name->labels > image->apex_labels + 1u)
+		image_prefetch(image, name->hash[name->labels - 1]);
+}
+// then the first node whose tag fits, not yet compared, of the name or else of the one above; NULL: there is surely none,
+const struct node *image_prefetch_node(const struct image *, const struct folded_name *);
+// then what such a node's answer takes from behind it.
+static inline void image_prefetch_rest(const struct node *node)
+{
+	if (node->flags & NODE_CUT) { // glue lies behind its cut, most often
+		__builtin_prefetch((const uint8_t *)node + 2 * CACHE_LINE_BYTES);
+		__builtin_prefetch((const uint8_t *)node + 3 * CACHE_LINE_BYTES);
+	}
+}
 
 // The node of the suffix of `depth` labels, or NULL.
 const struct node *image_find(const struct image *, const struct folded_name *, unsigned depth);
