@@ -164,7 +164,7 @@ static void look_up(struct worker *worker, struct burst *burst)
 		node[q] = burst->zone[q] ? image_prefetch_node(burst->zone[q], &burst->query[q].name) : NULL;
 	for (unsigned q = 0; q < burst->queries; q++) {
 		if (node[q])
-			image_prefetch_rest(node[q]);
+			image_prefetch_rest(burst->zone[q], node[q]);
 	}
 }
 

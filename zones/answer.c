@@ -258,7 +258,7 @@ static bool put_rrset(struct draft *d, const struct step *step, const struct rrs
 	if (rrset->fixup_count && !fix_pointers(step->zone, rrset, data, &places))
 		return put_far(d, step->zone, rrset, &places, section);
 	// A minimal answer has no addresses but those without which a referral leads nowhere.
-	if (rrset->additional_count && d->written_count < (section == ADDITIONAL ? ADDED_MAX : CHAIN_MAX_STEPS) &&
+	if (rrset->additional_count && rrset->type != TYPE_CNAME && d->written_count < (section == ADDITIONAL ? ADDED_MAX : CHAIN_MAX_STEPS) &&
 		(section != ANSWER || !d->policy->minimal))
 		d->written[d->written_count++] = (struct written){ step->zone, rrset, d->at };
 	d->at += bytes;
@@ -722,36 +722,80 @@ static enum rcode judge_options(const struct query *query, enum transport transp
 	return edns_wants_better_cookie(query, parties) ? RCODE_BADCOOKIE : RCODE_NOERROR;
 }
 
-// What most questions are: the name and the type are there, and nothing has to be fixed, added, or proved. Written
-// without a draft: this saves a sixth of the instructions of the whole packet. False: nothing is written.
-static bool answer_plain(const struct policy *policy, const struct query *q, const struct image *zone,
-	const struct image_hit *hit, uint32_t limit, struct reply *reply)
+// --- what most questions are: nothing has to be added or proved, and no second zone is needed ---
+
+// RRsets of one zone whose octets are final but for at most one pointer.
+struct plain {
+	const struct rrset *alias, *rrset; // alias: NULL, or what leads to the RRset
+	uint32_t alias_bytes, bytes;	   // with the RRSIGs that are wanted
+	unsigned count;
+};
+
+static uint32_t plain_add(struct plain *plain, const struct rrset *rrset, bool dnssec_ok)
 {
-	bool may_need_proof = q->dnssec_ok && zone->is_signed && hit->match != IMAGE_EXACT;
-	if (q->options || may_need_proof || (hit->match != IMAGE_EXACT && hit->match != IMAGE_WILDCARD))
-		return false;
-	const struct rrset *rrset = node_rrset(zone, hit->node, q->type);
-	if (!rrset || rrset->fixup_count || rrset->additional_count)
-		return false;
-	uint32_t bytes = rrset->bytes, at = DNS_HEADER_BYTES + q->question_bytes;
-	unsigned count = rrset->count;
-	if (q->dnssec_ok) { // RFC 4035 3.1.1
-		bytes += rrset->sig_bytes;
-		count += rrset->sig_count;
+	plain->count += rrset->count + (dnssec_ok ? rrset->sig_count : 0u);
+	return rrset->bytes + (dnssec_ok ? rrset->sig_bytes : 0u); // RFC 4035 3.1.1
+}
+
+// The RRset that the question is about, perhaps by way of one alias. False: there is more to it.
+static bool plain_find(struct plain *plain, const struct catalog *catalog, const struct query *q, const struct image *zone,
+	const struct node *node)
+{
+	*plain = (struct plain){ .rrset = node_rrset(zone, node, q->type) };
+	if (!plain->rrset && node->flags & NODE_CNAME) {
+		const struct rrset *alias = image_at(zone, node->rrsets_ref);
+		const struct node *target = image_alias_target(zone, alias);
+		if (!target || alias->fixup_count > 1 || catalog_may_go_deeper(catalog, zone->apex_labels, target->labels))
+			return false;
+		plain->alias = alias;
+		plain->alias_bytes = plain_add(plain, alias, q->dnssec_ok);
+		plain->rrset = node_rrset(zone, target, q->type);
 	}
-	uint32_t end = at + bytes + (q->edns ? OPT_BYTES : 0);
+	if (!plain->rrset || plain->rrset->fixup_count || plain->rrset->additional_count)
+		return false;
+	plain->bytes = plain_add(plain, plain->rrset, q->dnssec_ok);
+	return true;
+}
+
+// RFC 1034 4.3.2 3a: the alias, and behind it what its target has, whose owner stands in the alias's RDATA.
+static void plain_put(const struct plain *plain, const struct query *q, const struct image *zone, uint8_t *wire, uint32_t at)
+{
+	const struct rrset *alias = plain->alias, *rrset = plain->rrset;
+	uint8_t *data = wire + at;
+	if (!alias) {
+		memcpy(data, image_at(zone, rrset->data_ref), plain->bytes);
+		return;
+	}
+	memcpy(data, image_at(zone, alias->data_ref), plain->alias_bytes);
+	const struct places places = { DNS_HEADER_BYTES, DNS_HEADER_BYTES + q->name.label_at[zone->apex_labels], at };
+	fix_pointers(zone, alias, data, &places);
+	memcpy(data + plain->alias_bytes, image_at(zone, rrset->data_ref), plain->bytes);
+	point_owners(data + plain->alias_bytes, rrset->count + (q->dnssec_ok ? rrset->sig_count : 0u), at + 12);
+}
+
+// Written without a draft, which saves a sixth of the instructions of the whole packet. False: nothing is written.
+static bool answer_plain(const struct catalog *catalog, const struct policy *policy, const struct query *q,
+	const struct image *zone, const struct image_hit *hit, uint32_t limit, struct reply *reply)
+{
+	struct plain plain;
+	bool may_need_proof = q->dnssec_ok && zone->is_signed && hit->match != IMAGE_EXACT;
+	if (q->options || may_need_proof || (hit->match != IMAGE_EXACT && hit->match != IMAGE_WILDCARD) ||
+		!plain_find(&plain, catalog, q, zone, hit->node))
+		return false;
+	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, opt_at = at + plain.alias_bytes + plain.bytes;
+	uint32_t end = opt_at + (q->edns ? OPT_BYTES : 0);
 	if (end > limit || end > reply->room)
 		return false;
 	uint8_t *wire = reply->wire;
 	unsigned flags = FLAG_QR | FLAG_AA | (q->flags & (FLAG_RD | FLAG_CD)) | (policy->has_chain ? FLAG_RA : 0u);
 	store_be32(wire, (uint32_t)q->id << 16 | flags);
-	store_be32(wire + 4, (uint32_t)q->questions << 16 | count);
+	store_be32(wire + 4, (uint32_t)q->questions << 16 | plain.count);
 	store_be32(wire + 8, q->edns);
 	if (wire != q->wire)
 		memcpy(wire + DNS_HEADER_BYTES, q->wire + DNS_HEADER_BYTES, q->question_bytes);
-	memcpy(wire + at, image_at(zone, rrset->data_ref), bytes);
+	plain_put(&plain, q, zone, wire, at);
 	if (q->edns)
-		edns_write_plain(wire + at + bytes, policy, q, RCODE_NOERROR);
+		edns_write_plain(wire + opt_at, policy, q, RCODE_NOERROR);
 	reply->bytes = end;
 	reply->rcode = RCODE_NOERROR;
 	reply->truncated = false;
@@ -779,7 +823,7 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 	zone = side_of_cut(catalog, zone, &query->name, query->type);
 	struct image_hit hit = image_lookup(zone, &query->name);
 	uint32_t limit = answer_limit(policy, query, transport);
-	if (answer_plain(policy, query, zone, &hit, limit, reply))
+	if (answer_plain(catalog, policy, query, zone, &hit, limit, reply))
 		return ANSWER_READY;
 	struct draft d;
 	d.catalog = catalog;

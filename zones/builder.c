@@ -323,6 +323,7 @@ int additional_name_at(const struct draft_record *record)
 {
 	switch (record->type) {
 	case TYPE_NS:
+	case TYPE_CNAME:
 		return 0;
 	case TYPE_MX:
 		return 2;

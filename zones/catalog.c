@@ -135,6 +135,11 @@ const struct image *catalog_find(const struct catalog *catalog, const struct fol
 	return catalog_find_above(catalog, name, NAME_MAX_LABELS);
 }
 
+bool catalog_may_go_deeper(const struct catalog *catalog, unsigned labels, unsigned most)
+{
+	return most > 63 || used_depths(directory_of(catalog), most) >> labels > 1;
+}
+
 void catalog_prefetch(const struct catalog *catalog, const struct folded_name *name)
 {
 	const struct directory *directory = directory_of(catalog);

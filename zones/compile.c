@@ -180,7 +180,14 @@ static uint16_t ones_sum(const uint8_t *at, uint32_t bytes)
 	return (uint16_t)sum;
 }
 
-// The addresses that go with the RRset. The index of the name stands in node_ref until every node has its
+static bool is_worth_adding(const struct draft_name *target, uint16_t type)
+{
+	if (target->occluded || (target->flags & NODE_CUT))
+		return type == TYPE_NS && target->is_glue;
+	return target->has_address || type == TYPE_CNAME || (type == TYPE_NAPTR && draft_first(target, TYPE_SRV));
+}
+
+// The addresses that go with the RRset, or where an alias leads. The index of the name stands in node_ref until every node has its
 // place; see settle_additionals().
 static void put_additionals(struct press *p, struct rrset *rrset, const struct draft_name *owner, const uint8_t *start)
 {
@@ -200,10 +207,7 @@ static void put_additionals(struct press *p, struct rrset *rrset, const struct d
 		at += 12 + load_be16(at + 10);
 		if (index == NOT_FOUND || offset > UINT16_MAX)
 			continue;
-		const struct draft_name *target = &p->b->names[index];
-		bool hidden = target->occluded || (target->flags & NODE_CUT);
-		if (hidden ? !target->is_glue || rrset->type != TYPE_NS : !target->has_address &&
-			!(rrset->type == TYPE_NAPTR && draft_first(target, TYPE_SRV)))
+		if (!is_worth_adding(&p->b->names[index], rrset->type))
 			continue;
 		list[rrset->additional_count++] = (struct additional){
 			.node_ref = index,

@@ -134,6 +134,8 @@ const struct image *catalog_find(const struct catalog *, const struct folded_nam
 const struct image *catalog_find_above(const struct catalog *, const struct folded_name *, unsigned max_labels);
 // The image of exactly this apex (folded or not), or NULL.
 const struct image *catalog_zone(const struct catalog *, const uint8_t *apex);
+// False: surely no apex has more than `labels` labels and at most `most`. Any thread.
+bool catalog_may_go_deeper(const struct catalog *, unsigned labels, unsigned most);
 void catalog_prefetch(const struct catalog *, const struct folded_name *);
 // Every image, in no order. Writer's thread, or any thread between quiescent points.
 void catalog_each(const struct catalog *, void (*visit)(void *ctx, const struct image *), void *ctx);

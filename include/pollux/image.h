@@ -17,7 +17,7 @@
 
 #define IMAGE_MAGIC 0x5a584c50u // "PLXZ"
 #define IMAGE_MAX_BYTES (UINT64_C(1) << 35) // as far as a *_ref reaches
-#define IMAGE_FORMAT 3u
+#define IMAGE_FORMAT 4u
 
 struct image {
 	uint32_t magic, format;
@@ -117,7 +117,7 @@ enum pointer_target {
 	POINTS_TO_OWNER = 1, // of the RRset; never used below a wildcard, whose owner changes
 };
 
-// Addresses worth adding for a name in the RDATA (RFC 1034 4.3.2 step 6).
+// Addresses worth adding for a name in the RDATA (RFC 1034 4.3.2 step 6); of a CNAME the node that it leads to.
 struct additional {
 	uint32_t node_ref;	// its A and AAAA RRsets; a glue node is not in the hash table
 	uint16_t name_at;	// offset in the data of the name, for the owner's pointer
@@ -139,6 +139,14 @@ static inline uint32_t image_bucket_index(const struct image *image, uint64_t ha
 	return (uint32_t)((hash >> 32) * image->bucket_count >> 32);
 }
 
+// Where the CNAME RRset leads inside the zone; NULL: not there, or out of it. A zone below may hold that name as well.
+static inline const struct node *image_alias_target(const struct image *image, const struct rrset *cname)
+{
+	if (cname->type != 5 || !cname->additional_count)
+		return NULL;
+	return image_at(image, ((const struct additional *)image_at(image, cname->additional_ref))->node_ref);
+}
+
 // Look-ahead steps for a burst, one pass behind the other, so that each finds what the one before has fetched. First
 // the line of a bucket,
 static inline void image_prefetch(const struct image *image, uint64_t hash)
@@ -156,11 +164,18 @@ static inline void image_prefetch_name(const struct image *image, const struct f
 // then the first node whose tag fits, not yet compared, of the name or else of the one above; NULL: there is surely none,
 const struct node *image_prefetch_node(const struct image *, const struct folded_name *);
 // then what such a node's answer takes from behind it.
-static inline void image_prefetch_rest(const struct node *node)
+static inline void image_prefetch_rest(const struct image *image, const struct node *node)
 {
 	if (node->flags & NODE_CUT) { // glue lies behind its cut, most often
 		__builtin_prefetch((const uint8_t *)node + 2 * CACHE_LINE_BYTES);
 		__builtin_prefetch((const uint8_t *)node + 3 * CACHE_LINE_BYTES);
+	}
+	if (node->flags & NODE_CNAME) {
+		const struct node *target = image_alias_target(image, image_at(image, node->rrsets_ref));
+		if (target) {
+			__builtin_prefetch(target);
+			__builtin_prefetch((const uint8_t *)target + CACHE_LINE_BYTES);
+		}
 	}
 }
 

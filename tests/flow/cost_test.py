@@ -18,7 +18,7 @@ BUDGET = {
     "nxdomain": 1910,
     "referral": 2360,
     "wildcard": 1790,
-    "cname": 2900,
+    "cname": 1850,
 }
 
 CONFIG = """

@@ -266,6 +266,42 @@ static void an_alias_is_followed_into_another_zone_of_ours(void **state)
 		"b.second.test. 60 A 192.0.2.21\n");
 }
 
+static void an_alias_is_followed_alike_with_and_without_zones_below(void **state)
+{
+	(void)state;
+	struct catalog *full = catalog;
+	static const char *const names[] = { "a.three.test.", "*.w.three.test.", "x.w.three.test.", "apex.three.test.",
+		"self.three.test.", "cut.three.test.", "no.three.test.", "deep.three.test." };
+	static const char *const types[] = { "A", "TXT", "AAAA", "CNAME", "ANY" };
+	char *alone[sizeof(names) / sizeof(names[0])][sizeof(types) / sizeof(types[0])];
+	for (unsigned round = 0; round < 2; round++) {
+		assert_int_equal(catalog_open_private(&catalog, 7), ST_OK);
+		load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n@ A 192.0.2.1\nns A 192.0.2.2\na CNAME b\nb A 192.0.2.3\n"
+		     "b TXT x\n*.w CNAME B\napex CNAME @\nself CNAME self.a\nself.a A 192.0.2.4\ncut CNAME sub\nsub NS ns.sub\n"
+		     "ns.sub A 192.0.2.5\nno CNAME nobody\ndeep CNAME www.low\nwww.low A 192.0.2.6\n", "three.test.");
+		if (round) // the same depth as the targets, so that each may be in a zone of its own
+			load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.7\n", "other.test.example.");
+		for (unsigned n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+			for (unsigned t = 0; t < sizeof(types) / sizeof(types[0]); t++) {
+				const char *got = ask(names[n], types[t], EDNS);
+				if (round) {
+					assert_string_equal(got, alone[n][t]);
+					free(alone[n][t]);
+				} else {
+					alone[n][t] = strdup(got);
+				}
+			}
+		}
+		if (round) { // its name is in both; the longest apex holds it
+			load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.7\nwww A 192.0.2.8\n", "low.three.test.");
+			assert_string_equal(ask("deep.three.test.", "A", 0), "rcode 0 aa\nanswer:\n"
+				"deep.three.test. 60 CNAME www.low.three.test.\nwww.low.three.test. 60 A 192.0.2.8\n");
+		}
+		catalog_close(catalog);
+	}
+	catalog = full;
+}
+
 static void an_alias_that_leads_out_ends_the_answer_or_asks_the_chain(void **state)
 {
 	(void)state;
@@ -561,6 +597,7 @@ int main(void)
 		cmocka_unit_test(an_empty_non_terminal_exists),
 		cmocka_unit_test(an_alias_is_followed_in_the_zone),
 		cmocka_unit_test(an_alias_is_followed_into_another_zone_of_ours),
+		cmocka_unit_test(an_alias_is_followed_alike_with_and_without_zones_below),
 		cmocka_unit_test(an_alias_that_leads_out_ends_the_answer_or_asks_the_chain),
 		cmocka_unit_test(an_alias_loop_ends),
 		cmocka_unit_test(a_wildcard_answers_under_the_name_asked_for),
