@@ -26,7 +26,7 @@ enum { EXIT_USAGE = 2, KEEP_EVERY_NS = 1000000 };
 
 static const char usage[] =
 	"Usage: pollux-dataplane --config FILE\n"
-	"       pollux-dataplane --config FILE --replay IN.pcap OUT.pcap [--json]\n"
+	"       pollux-dataplane --config FILE --replay IN.pcap OUT.pcap [--cache FILE] [--json]\n"
 	"\n"
 	"Answers DNS queries from the zones that pollux-control publishes, on the NIC ports of the\n"
 	"configuration. Runs until SIGTERM or SIGINT.\n"
@@ -35,18 +35,20 @@ static const char usage[] =
 	"  -r, --replay IN OUT  read frames from a pcap file instead of a port, write the answers to "
 	"another\n"
 	"                       one, print the counters, and end\n"
+	"  -C, --cache FILE     let a replay answer from this cache region, too; its time stands still\n"
 	"  -j, --json           print the counters of a replay as JSON\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n";
 
 struct options {
-	const char *config, *replay_in, *replay_out;
+	const char *config, *replay_in, *replay_out, *cache;
 	bool json;
 };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "replay", required_argument, NULL, 'r' },
+	{ "cache", required_argument, NULL, 'C' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -63,13 +65,16 @@ static struct options read_options(int argc, char **argv)
 {
 	struct options options = { .config = NULL };
 	int option;
-	while ((option = getopt_long(argc, argv, "c:r:jhV", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:r:C:jhV", long_options, NULL)) != -1) {
 		switch (option) {
 		case 'c':
 			options.config = optarg;
 			break;
 		case 'r':
 			options.replay_in = optarg;
+			break;
+		case 'C':
+			options.cache = optarg;
 			break;
 		case 'j':
 			options.json = true;
@@ -95,6 +100,8 @@ static struct options read_options(int argc, char **argv)
 		wrong_usage("too many arguments");
 	if (options.json && !options.replay_in)
 		wrong_usage("--json belongs to --replay");
+	if (options.cache && !options.replay_in)
+		wrong_usage("--cache belongs to --replay");
 	return options;
 }
 
@@ -243,7 +250,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	log_open("pollux-dataplane", config->log_target);
 	log_set_level(config->log_level);
-	int code = options.replay_in ? replay(config, options.replay_in, options.replay_out, options.json)
+	int code = options.replay_in ? replay(config, options.replay_in, options.replay_out, options.cache, options.json)
 				     : run(config);
 	config_free(config);
 	return code;

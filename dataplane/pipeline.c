@@ -139,8 +139,17 @@ static void parse_queries(struct worker *worker, struct burst *burst)
 	burst->queries = kept;
 }
 
+static void prefetch_from_cache(struct worker *worker, struct burst *burst, unsigned q)
+{
+	if (!worker->cache)
+		return;
+	burst->cache_hash[q] = cache_key_of_query(&burst->query[q]).hash;
+	cache_prefetch(worker->cache, burst->cache_hash[q]);
+}
+
 // Four walks, so that each waits for no memory: the directory's lines are on their way while the other
-// questions of the burst are looked at, then the buckets', then the nodes', then what lies behind them.
+// questions of the burst are looked at, then the buckets', of the zone or else of the cache, then the nodes' or the cache's
+// entries', then what lies behind a node.
 static void look_up(struct worker *worker, struct burst *burst)
 {
 	const struct catalog *catalog = worker->catalog;
@@ -158,10 +167,15 @@ static void look_up(struct worker *worker, struct burst *burst)
 		burst->zone[q] = catalog_find(catalog, name);
 		if (burst->zone[q])
 			image_prefetch_name(burst->zone[q], name);
+		else
+			prefetch_from_cache(worker, burst, q);
 	}
 	const struct node *node[BURST_MAX];
-	for (unsigned q = 0; q < burst->queries; q++)
+	for (unsigned q = 0; q < burst->queries; q++) {
 		node[q] = burst->zone[q] ? image_prefetch_node(burst->zone[q], &burst->query[q].name) : NULL;
+		if (!burst->zone[q] && worker->cache && !burst->refused[q])
+			cache_prefetch_entry(worker->cache, burst->cache_hash[q]);
+	}
 	for (unsigned q = 0; q < burst->queries; q++) {
 		if (node[q])
 			image_prefetch_rest(burst->zone[q], node[q]);
@@ -210,6 +224,23 @@ static enum written refuse_client(const struct worker *worker, const struct quer
 	return WRITTEN;
 }
 
+// The entry is remembered for side_door_tell_used(): one of a burst is sample enough.
+static bool answer_from_cache(struct worker *worker, struct burst *burst, unsigned q, const struct policy *policy,
+	struct reply *reply)
+{
+	const struct query *query = &burst->query[q];
+	struct cache_key key = cache_key_of_query(query);
+	struct cache_hit hit;
+	if (!cache_answer(worker->cache, policy, query, &key, OVER_UDP, worker->clock_s, reply, &hit)) {
+		worker->counter[COUNTER_cache_miss]++;
+		memcpy(reply->wire, worker->kept, query->bytes); // what it took of the question
+		return false;
+	}
+	worker->counter[COUNTER_cache_hit]++;
+	burst->cache_used = hit.position;
+	return true;
+}
+
 // TO_CONTROL: for *reason.
 static enum written write_reply(
 	struct worker *worker, struct burst *burst, unsigned q, struct reply *reply, uint8_t *reason)
@@ -228,6 +259,8 @@ static enum written write_reply(
 	// Before control has loaded every zone once, only it can know what is ours.
 	if (!worker->catalog || (!burst->zone[q] && !worker->zones_ready))
 		return TO_CONTROL;
+	if (!burst->zone[q] && worker->cache && policy->has_chain && answer_from_cache(worker, burst, q, policy, reply))
+		return WRITTEN;
 	enum answer_verdict verdict =
 		answer_query(worker->catalog, policy, query, burst->zone[q], OVER_UDP, reply);
 	if (verdict == ANSWER_CONTINUE)
@@ -260,6 +293,7 @@ void pipeline_request_offload(struct rte_mbuf *mbuf, const struct frame *frame, 
 static void write_replies(struct worker *worker, struct burst *burst)
 {
 	const struct port *port = burst->lane->port;
+	burst->cache_used = 0;
 	bool may_miss = worker->policy.has_chain || !worker->zones_ready || worker->policy.opcodes;
 	for (unsigned q = 0; q < burst->queries; q++) {
 		unsigned i = burst->packet_of[q];
@@ -367,6 +401,8 @@ static void hand_over(struct worker *worker, struct burst *burst)
 {
 	send_answers(worker, burst);
 	side_door_pass_up(worker, burst);
+	if (burst->cache_used)
+		side_door_tell_used(worker, burst->cache_used);
 	free_rest(burst);
 	count_burst(worker, burst);
 }

@@ -38,6 +38,8 @@ struct burst {
 	uint8_t truncated[BURST_MAX];
 	enum rcode rcode[BURST_MAX];
 	const struct image *zone[BURST_MAX];
+	uint64_t cache_used; // position of an entry that answered one of them; 0: none did
+	uint64_t cache_hash[BURST_MAX]; // of questions without a zone, while there is a cache
 	struct query query[BURST_MAX];
 };
 

@@ -8,12 +8,59 @@
 
 #include <rte_mempool.h>
 
+#include <pollux/cache.h>
 #include <pollux/catalog.h>
 #include <pollux/log.h>
 
 #include "regions.h"
 
-enum { ROUNDS_PER_LOOK = 100 }; // ports, pool and zones are looked at ten times a second
+enum { ROUNDS_PER_LOOK = 100 }; // ports, pool and regions are looked at ten times a second
+
+static enum status open_zones(const void **view, const char *path)
+{
+	struct catalog *catalog;
+	enum status status = catalog_open_reader(&catalog, path);
+	*view = catalog;
+	return status;
+}
+
+static void close_zones(const void *view)
+{
+	catalog_close((struct catalog *)view);
+}
+
+static bool zones_were_replaced(const void *view, const char *path)
+{
+	return catalog_was_replaced(view, path);
+}
+
+static enum status open_cache(const void **view, const char *path)
+{
+	struct cache *cache;
+	enum status status = cache_open_reader(&cache, path);
+	*view = cache;
+	return status;
+}
+
+static void close_cache(const void *view)
+{
+	cache_close((struct cache *)view);
+}
+
+static bool cache_file_was_replaced(const void *view, const char *path)
+{
+	return cache_was_replaced(view, path);
+}
+
+static const struct view_kind {
+	const char *file, *found;
+	enum status (*open)(const void **view, const char *path);
+	void (*close)(const void *view); // NULL is fine
+	bool (*was_replaced)(const void *view, const char *path);
+} view_kinds[VIEW_COUNT] = {
+	[VIEW_ZONES] = { "zones", "found, zones are in use", open_zones, close_zones, zones_were_replaced },
+	[VIEW_CACHE] = { "cache", "found, the cache is in use", open_cache, close_cache, cache_file_was_replaced },
+};
 
 // Page faults are for now, not for the packet path. Old kernels cannot; then the first packets pay.
 static void touch(struct shm *shm)
@@ -65,14 +112,15 @@ static uint64_t clock_ms(void)
 enum status regions_open(struct regions *regions, struct house *house, const struct config *config)
 {
 	char directory[PATH_MAX - 16];
-	*regions = (struct regions){ .workers = config->lcore_count, .zones_status = ST_OK };
+	*regions = (struct regions){ .workers = config->lcore_count };
 	enum status status = shm_directory(directory, sizeof(directory), config->shared_memory, config->name);
 	if (status != ST_OK) {
 		log_error("shared-memory %s: %s", config->shared_memory,
 			status == ST_SYSTEM ? strerror(errno) : status_text(status));
 		return status;
 	}
-	snprintf(regions->zones_path, sizeof(regions->zones_path), "%s/zones", directory);
+	for (unsigned v = 0; v < VIEW_COUNT; v++)
+		snprintf(regions->followed[v].path, sizeof(regions->followed[v].path), "%s/%s", directory, view_kinds[v].file);
 	uint64_t bytes = rings_bytes(regions->workers);
 	status = own(&regions->rings, directory, "rings", RINGS_MAGIC, RINGS_FORMAT,
 		shape_of(regions->workers, bytes), bytes);
@@ -137,48 +185,53 @@ static uint64_t turns_of(const struct house *house, unsigned worker)
 
 // A turn that was under way when the new view was shown may still read the old one; the turn after the
 // next cannot.
-static void close_retired(struct regions *regions, const struct house *house)
+static void close_retired(struct regions *regions, const struct house *house, enum view v)
 {
-	if (!regions->retired)
+	struct followed *followed = &regions->followed[v];
+	if (!followed->retired)
 		return;
 	for (unsigned w = 0; w < regions->workers; w++)
-		if (turns_of(house, w) < regions->turns_then[w] + 2)
+		if (turns_of(house, w) < followed->turns_then[w] + 2)
 			return;
-	catalog_close((struct catalog *)regions->retired);
-	regions->retired = NULL;
+	view_kinds[v].close(followed->retired);
+	followed->retired = NULL;
 }
 
-static void show_catalog(struct regions *regions, struct house *house, struct catalog *fresh)
+static void show_view(struct regions *regions, struct house *house, enum view v, const void *fresh)
 {
-	const struct catalog *old = atomic_load_explicit(&house->catalog, memory_order_relaxed);
-	// Pairs with the acquire in take_catalog().
-	atomic_store_explicit(&house->catalog, fresh, memory_order_release);
-	regions->retired = old;
+	struct followed *followed = &regions->followed[v];
+	const void *old = atomic_load_explicit(&house->view[v], memory_order_relaxed);
+	// Pairs with the acquire in take_views().
+	atomic_store_explicit(&house->view[v], fresh, memory_order_release);
+	followed->retired = old;
 	// Read after the new pointer is out, as turns counted before that prove nothing.
 	atomic_thread_fence(memory_order_seq_cst);
 	for (unsigned w = 0; w < regions->workers; w++)
-		regions->turns_then[w] = turns_of(house, w);
-	log_info("%s: %s", regions->zones_path,
-		old ? "was replaced, the new one is in use" : "found, zones are in use");
+		followed->turns_then[w] = turns_of(house, w);
+	log_info("%s: %s", followed->path, old ? "was replaced, the new one is in use" : view_kinds[v].found);
 }
 
-static void look_for_zones(struct regions *regions, struct house *house)
+static void look_for(struct regions *regions, struct house *house, enum view v)
 {
-	const struct catalog *current = atomic_load_explicit(&house->catalog, memory_order_relaxed);
-	if (current)
-		atomic_store_explicit(&house->stats->catalog_generation, catalog_header(current)->generation,
-			memory_order_relaxed);
-	if (regions->retired || (current && !catalog_was_replaced(current, regions->zones_path)))
+	struct followed *followed = &regions->followed[v];
+	const void *current = atomic_load_explicit(&house->view[v], memory_order_relaxed), *fresh;
+	if (followed->retired || (current && !view_kinds[v].was_replaced(current, followed->path)))
 		return;
-	struct catalog *fresh;
-	enum status status = catalog_open_reader(&fresh, regions->zones_path);
+	enum status status = view_kinds[v].open(&fresh, followed->path);
 	if (status == ST_OK)
-		show_catalog(regions, house, fresh);
-	else if (status != regions->zones_status)
-		log_line(status == ST_NOT_FOUND ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "%s: %s%s",
-			regions->zones_path, status_text(status),
-			status == ST_NOT_FOUND ? ", waiting for pollux-control" : "");
-	regions->zones_status = status;
+		show_view(regions, house, v, fresh);
+	else if (status != followed->status)
+		log_line(status == ST_NOT_FOUND ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "%s: %s%s", followed->path,
+			status_text(status), status == ST_NOT_FOUND ? ", waiting for pollux-control" : "");
+	followed->status = status;
+}
+
+static void tell_generation(const struct house *house)
+{
+	const struct catalog *catalog = atomic_load_explicit(&house->view[VIEW_ZONES], memory_order_relaxed);
+	if (catalog)
+		atomic_store_explicit(&house->stats->catalog_generation, catalog_header(catalog)->generation,
+			memory_order_relaxed);
 }
 
 void regions_keep(struct regions *regions, struct house *house)
@@ -186,19 +239,24 @@ void regions_keep(struct regions *regions, struct house *house)
 	struct stats *stats = house->stats;
 	atomic_store_explicit(&stats->now_ms, clock_ms(), memory_order_relaxed);
 	atomic_store_explicit(&house->now_s, clock_s(), memory_order_relaxed);
-	close_retired(regions, house);
+	for (unsigned v = 0; v < VIEW_COUNT; v++)
+		close_retired(regions, house, v);
 	if (regions->rounds++ % ROUNDS_PER_LOOK)
 		return;
 	for (unsigned p = 0; p < house->port_count; p++)
 		port_report(&house->ports[p], &stats->port[p]);
 	stats->mbufs_free = rte_mempool_avail_count(house->pool);
-	look_for_zones(regions, house);
+	tell_generation(house);
+	for (unsigned v = 0; v < VIEW_COUNT; v++)
+		look_for(regions, house, v);
 }
 
 void regions_close(struct regions *regions, struct house *house)
 {
-	catalog_close((struct catalog *)atomic_exchange(&house->catalog, NULL));
-	catalog_close((struct catalog *)regions->retired);
+	for (unsigned v = 0; v < VIEW_COUNT; v++) {
+		view_kinds[v].close(atomic_exchange(&house->view[v], NULL));
+		view_kinds[v].close(regions->followed[v].retired);
+	}
 	shm_close(&regions->rings);
 	shm_close(&regions->stats);
 	house->rings = NULL;

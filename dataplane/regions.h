@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The shared memory of the dataplane: owns the rings and the stats region, looks for the zones region,
-// keeps the clock and the numbers of the ports. Main lcore only.
+// The shared memory of the dataplane: owns the rings and the stats region, looks for the zones and the cache
+// region, keeps the clock and the numbers of the ports. Main lcore only.
 #pragma once
 
 #include <limits.h>
@@ -15,12 +15,15 @@
 
 struct regions {
 	struct shm rings, stats;
-	char zones_path[PATH_MAX];
 	unsigned workers;
-	// The view of the zones that workers used before, and their turns when it was replaced.
-	const struct catalog *retired;
-	uint64_t turns_then[WORKERS_MAX];
-	enum status zones_status; // of the last look, so that it is logged once
+	// Regions of control, which may come, go and be replaced.
+	struct followed {
+		char path[PATH_MAX];
+		enum status status; // of the last look, so that it is logged once
+		// What workers used before, and their turns when it was replaced.
+		const void *retired;
+		uint64_t turns_then[WORKERS_MAX];
+	} followed[VIEW_COUNT];
 	uint64_t rounds;
 };
 

@@ -8,6 +8,7 @@
 
 #include <rte_mempool.h>
 
+#include <pollux/cache.h>
 #include <pollux/catalog.h>
 #include <pollux/log.h>
 #include <pollux/zonefile.h>
@@ -28,6 +29,7 @@ struct run {
 	struct port_config port_config;
 	struct config config; // the one given, with the files as its only port
 	struct catalog *catalog;
+	struct cache *cache;
 	struct rings *rings;
 	struct stats *stats;
 	struct worker *worker;
@@ -70,10 +72,20 @@ static enum status set_access(struct run *run, const struct config *config)
 	return status;
 }
 
+// The clock of a replay stands at 0, so nothing in it is older than when it was stored.
+static enum status open_cache(struct run *run, const char *path)
+{
+	enum status status = path ? cache_open_reader(&run->cache, path) : ST_OK;
+	if (status != ST_OK)
+		log_error("%s: %s", path, status_text(status));
+	atomic_store(&run->house.view[VIEW_CACHE], run->cache);
+	return status;
+}
+
 static enum status make_catalog(struct run *run, const struct config *config)
 {
 	struct report report = { .emit = report_to_stream };
-	enum status status = catalog_open_private(&run->catalog, REPLAY_SEED);
+	enum status status = catalog_open_private(&run->catalog, run->cache ? cache_seed(run->cache) : REPLAY_SEED);
 	if (status != ST_OK)
 		return status;
 	struct zone_config *zones = NULL;
@@ -87,7 +99,7 @@ static enum status make_catalog(struct run *run, const struct config *config)
 	if (status == ST_OK)
 		status = set_identity(run, config, &report);
 	catalog_set_ready(run->catalog);
-	atomic_store(&run->house.catalog, run->catalog);
+	atomic_store(&run->house.view[VIEW_ZONES], run->catalog);
 	return status;
 }
 
@@ -136,9 +148,11 @@ static enum status make_device(struct run *run, const struct config *config, con
 	return ST_OK;
 }
 
-static enum status start(struct run *run, const struct config *config, const char *in, const char *out)
+static enum status start(struct run *run, const struct config *config, const char *in, const char *out, const char *cache)
 {
 	enum status status = make_device(run, config, in, out);
+	if (status == ST_OK)
+		status = open_cache(run, cache);
 	if (status == ST_OK)
 		status = make_catalog(run, config);
 	if (status == ST_OK)
@@ -232,14 +246,15 @@ static void clean_up(struct run *run)
 	worker_free(run->worker);
 	port_stop(&run->port);
 	catalog_close(run->catalog);
+	cache_close(run->cache);
 	free(run->rings);
 	free(run->stats);
 }
 
-int replay(const struct config *config, const char *in, const char *out, bool json)
+int replay(const struct config *config, const char *in, const char *out, const char *cache, bool json)
 {
 	static struct run run;
-	if (start(&run, config, in, out) != ST_OK) {
+	if (start(&run, config, in, out, cache) != ST_OK) {
 		clean_up(&run);
 		return EXIT_FAILURE;
 	}

@@ -6,6 +6,6 @@
 
 #include <pollux/config.h>
 
-// Reads `in`, writes answers to `out`, prints every counter that is not zero. Returns the exit code: 0, or 1
+// Reads `in`, writes answers to `out`, from the zones and the cache region `cache` (NULL: none), prints every counter that is not zero. Returns the exit code: 0, or 1
 // when something failed, was lost or does not add up.
-int replay(const struct config *, const char *in, const char *out, bool json);
+int replay(const struct config *, const char *in, const char *out, const char *cache, bool json);

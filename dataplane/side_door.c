@@ -11,6 +11,8 @@
 #include "side_door.h"
 #include "worker.h"
 
+enum { USED_WAIT_MS = 100 };
+
 static uint64_t now_ms(const struct worker *worker)
 {
 	return atomic_load_explicit(&worker->house->stats->now_ms, memory_order_relaxed);
@@ -57,6 +59,36 @@ void side_door_pass_up(struct worker *worker, struct burst *burst)
 	}
 	if (filled)
 		ring_commit(ring, filled);
+}
+
+static void send_used(struct worker *worker, struct ring *ring, uint64_t time_ms)
+{
+	unsigned count = RTE_MIN(worker->used_count, (unsigned)USED_POSITIONS_MAX);
+	struct ring_slot *slot = ring_slot_to_fill(ring, 0);
+	slot->msg = (struct msg){
+		.time_ms = time_ms,
+		.generation = (uint32_t)worker->house->rings->head.generation,
+		.type = MSG_USED,
+		.bytes = (uint16_t)(count * sizeof(worker->used[0])),
+		.worker = (uint16_t)worker->index,
+	};
+	memcpy(slot->frame, worker->used, slot->msg.bytes);
+	ring_commit(ring, 1);
+}
+
+// Full messages at most one a millisecond, others ten a second: what is used much is soon among them.
+void side_door_tell_used(struct worker *worker, uint64_t position)
+{
+	worker->used[worker->used_count++ % USED_POSITIONS_MAX] = position;
+	uint64_t silent_ms = now_ms(worker) - worker->used_told_ms;
+	if (silent_ms < (worker->used_count < USED_POSITIONS_MAX ? USED_WAIT_MS : 1))
+		return;
+	struct ring *ring = worker->rings ? &worker->rings->up : NULL;
+	if (!ring || ring_room(ring) < RING_SLOTS / 2)
+		return;
+	worker->used_told_ms += silent_ms;
+	send_used(worker, ring, worker->used_told_ms);
+	worker->used_count = 0;
 }
 
 // What control sent, waiting for one call of its port.

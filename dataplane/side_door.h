@@ -9,5 +9,7 @@ struct burst;
 
 // Copies every miss and punt of the burst to control; those that cannot go become drops.
 void side_door_pass_up(struct worker *, struct burst *);
+// Control shall know in time that answers were made from this cache entry. A full ring loses it.
+void side_door_tell_used(struct worker *, uint64_t position);
 // Takes up to a burst of messages from control and sends them. Returns how many there were.
 unsigned side_door_take(struct worker *);

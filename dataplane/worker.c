@@ -61,10 +61,13 @@ static void take_access(struct worker *worker)
 	worker->zones_only.has_chain = 0;
 }
 
-static void take_catalog(struct worker *worker)
+// What control owns, as it is now.
+static void take_views(struct worker *worker)
 {
+	const struct house *house = worker->house;
 	// Pairs with the release in regions.c: the view is whole before it can be seen.
-	worker->catalog = atomic_load_explicit(&worker->house->catalog, memory_order_acquire);
+	worker->catalog = atomic_load_explicit(&house->view[VIEW_ZONES], memory_order_acquire);
+	worker->cache = atomic_load_explicit(&house->view[VIEW_CACHE], memory_order_acquire);
 	if (worker->catalog) {
 		worker->policy = catalog_policy(worker->catalog);
 		worker->zones_ready = catalog_is_ready(worker->catalog);
@@ -75,7 +78,10 @@ static void take_catalog(struct worker *worker)
 		worker->parties.identity = NULL;
 	}
 	take_access(worker);
-	worker->parties.now_s = atomic_load_explicit(&worker->house->now_s, memory_order_relaxed);
+	if (!worker->policy.has_chain)
+		worker->cache = NULL;
+	worker->parties.now_s = atomic_load_explicit(&house->now_s, memory_order_relaxed);
+	worker->clock_s = (uint32_t)(atomic_load_explicit(&house->stats->now_ms, memory_order_relaxed) / 1000);
 }
 
 // Plain stores: the block has one writer, and a reader that sees half a burst loses nothing.
@@ -88,7 +94,7 @@ static void publish_counters(struct worker *worker)
 unsigned worker_turn(struct worker *worker)
 {
 	unsigned work = 0;
-	take_catalog(worker);
+	take_views(worker);
 	for (unsigned l = 0; l < worker->lane_count; l++)
 		work += pipeline_run(worker, &worker->lane[l]);
 	work += side_door_take(worker);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <pollux/access.h>
+#include <pollux/cache.h>
 #include <pollux/catalog.h>
 #include <pollux/counters.h>
 #include <pollux/ring.h>
@@ -15,10 +16,13 @@
 
 struct rte_mempool;
 
+// Regions of control that workers look into.
+enum view { VIEW_ZONES, VIEW_CACHE, VIEW_COUNT };
+
 // What workers read and only the main lcore writes.
 struct house {
-	_Atomic(const struct catalog *) catalog; // NULL: no zones region yet
-	_Atomic uint32_t now_s;			 // since 1970, renewed every millisecond
+	_Atomic(const void *) view[VIEW_COUNT]; // struct catalog, struct cache; NULL: no such region yet
+	_Atomic uint32_t now_s;			// since 1970, renewed every millisecond
 	atomic_bool stop;
 	struct stats *stats;
 	struct rings *rings;
@@ -38,6 +42,8 @@ struct worker {
 
 	// Of the current turn.
 	const struct catalog *catalog;
+	const struct cache *cache; // NULL: none, or nobody who would fill it
+	uint32_t clock_s;	   // CLOCK_MONOTONIC, that of the cache
 	struct policy policy;
 	struct policy zones_only; // for clients that may not use the chain
 	struct access access;
@@ -48,6 +54,11 @@ struct worker {
 	unsigned lane_count;
 	struct lane lane[PORTS_MAX];
 	int tx_queue[PORTS_MAX]; // -1: another worker serves this port
+
+	// Positions of cache entries answered from, one of a burst, until they go up to control.
+	uint64_t used[USED_POSITIONS_MAX];
+	unsigned used_count; // ever; the newest ones are there
+	uint64_t used_told_ms;
 
 	uint64_t idle_since; // time stamp counter
 	uint64_t counter[COUNTER_COUNT];

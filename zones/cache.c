@@ -113,6 +113,9 @@ enum status cache_open_reader(struct cache **out, const char *path)
 	if (!size_is_right(bytes) || bytes > cache->shm.bytes || shm_head(&cache->shm)->shape != BUCKETS_SHARE)
 		return finish_open(out, cache, ST_CORRUPT);
 	set_geometry(cache, cache->shm.base, bytes);
+#ifdef MADV_POPULATE_READ
+	madvise(cache->base, bytes, MADV_POPULATE_READ); // page faults are for now, not for the packet path
+#endif
 	return finish_open(out, cache, ST_OK);
 }
 
@@ -130,6 +133,11 @@ void cache_close(struct cache *cache)
 bool cache_was_replaced(const struct cache *cache, const char *path)
 {
 	return shm_was_replaced(&cache->shm, path);
+}
+
+uint64_t cache_seed(const struct cache *cache)
+{
+	return cache->region->hash_seed;
 }
 
 uint64_t cache_generation(const struct cache *cache)

@@ -37,6 +37,7 @@ CHECKED enum status cache_open_reader(struct cache **, const char *path);
 void cache_close(struct cache *); // NULL is fine; the file stays
 // True when the file behind `path` is no longer the one that is mapped.
 bool cache_was_replaced(const struct cache *, const char *path);
+uint64_t cache_seed(const struct cache *);
 uint64_t cache_generation(const struct cache *); // counts writers that took the file over
 
 // --- keys ---

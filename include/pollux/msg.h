@@ -37,8 +37,10 @@ struct msg {
 };
 _Static_assert(sizeof(struct msg) == CACHE_LINE_BYTES, "a message head is one cache line");
 
+#define USED_POSITIONS_MAX 8 // in one USED message
+
 enum msg_miss_reason { MISS_NOT_HERE, MISS_CONTINUE };
 
 // Known type, sent by that side, lengths inside the slot and in order: network_at < dns_at <= bytes for
-// MISS and REPLY. `generation` and age are the receiver's to judge, for it also counts them.
+// MISS and REPLY, whole positions in USED. `generation` and age are the receiver's to judge, for it also counts them.
 bool msg_is_sound(const struct msg *, enum msg_sender);

@@ -21,6 +21,9 @@ BUDGET = {
     "cname": 1850,
 }
 
+# Of a cached answer, to that of an exact one from a zone of the same configuration.
+CACHED_SHARE = 1.1
+
 CONFIG = """
 name: {name}
 runtime-dir: {dir}/run
@@ -32,6 +35,7 @@ zones:
   - {{name: cost.example, file: {dir}/cost.example.zone}}
 log: {{level: error, target: stderr}}
 """
+SOMEBODY_TO_ASK = "forward: {servers: [198.18.0.1], via: management}\n"
 
 
 def write_zone(path):
@@ -44,29 +48,31 @@ def write_zone(path):
 
 def question(outcome, i):
     i %= NAMES
+    if outcome == "cached":
+        return query_wire(f"host{i}.cached.example", "A", ident=i)
     name = {"exact": f"host{i}", "nodata": f"host{i}", "nxdomain": f"gone{i}", "referral": f"www.sub{i}",
             "wildcard": f"x.any{i}", "cname": f"alias{i}"}[outcome]
     return query_wire(f"{name}.cost.example", "TXT" if outcome == "nodata" else "A", ident=i)
 
 
-def instructions_per_answer(directory, outcome):
+def instructions_per_answer(directory, outcome, *options):
     write_pcap(directory / "in.pcap", (ethernet(SERVER_MAC, CLIENT_MAC, 0x0800, udp4(question(outcome, i), sport=1024 + i))
                                        for i in range(PACKETS)))
     done = run("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null",
                *(f"--toggle-collect={stage}" for stage in STAGES), program("pollux-dataplane"), "--config",
-               directory / "pollux.yaml", "--json", "--replay", directory / "in.pcap", directory / "out.pcap", timeout=60)
+               directory / "pollux.yaml", "--json", "--replay", directory / "in.pcap", directory / "out.pcap", *options, timeout=60)
     same(len(read_pcap(directory / "out.pcap")), PACKETS, "answers")
     return int(re.search(r"Collected : (\d+)", done.stderr)[1]) / PACKETS
 
 
 @contextmanager
-def place():
+def place(more=""):
     directory = Path(tempfile.mkdtemp(prefix="pollux-cost-"))
     name = f"cost-{os.getpid()}"
     try:
         for part in ("run", "shm"):
             (directory / part).mkdir()
-        (directory / "pollux.yaml").write_text(CONFIG.format(name=name, dir=directory))
+        (directory / "pollux.yaml").write_text(CONFIG.format(name=name, dir=directory) + more)
         write_zone(directory / "cost.example.zone")
         yield directory
     finally:
@@ -83,6 +89,16 @@ def no_kind_of_answer_costs_more_instructions_than_its_budget():
         check(not over, f"over budget: {over}")
         # A figure far below its budget means that the budget, or what is counted, is no longer the right one.
         check(all(each > BUDGET[outcome] / 3 for outcome, each in cost.items()), f"not counted: {cost}")
+
+
+@test(long=True, time_s=180)
+def a_cached_answer_costs_little_more_than_one_from_a_zone():
+    with place(SOMEBODY_TO_ASK) as directory:
+        run(program("tests/bench/cache_maker"), directory / "cache", 2**22, NAMES)
+        with_cache = ("--cache", directory / "cache")
+        exact, cached = (instructions_per_answer(directory, outcome, *with_cache) for outcome in ("exact", "cached"))
+        comment(f"instructions per answer: exact {exact:.0f}, cached {cached:.0f}, that is {cached / exact:.2f} times as many")
+        check(cached < CACHED_SHARE * exact, f"cached {cached:.0f}, exact {exact:.0f}")
 
 
 if __name__ == "__main__":

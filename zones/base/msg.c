@@ -15,6 +15,8 @@ bool msg_is_sound(const struct msg *msg, enum msg_sender sender)
 		return false;
 	if (msg->type == MSG_PUNT || msg->type == MSG_FRAME)
 		return true;
+	if (msg->type == MSG_USED)
+		return msg->bytes % sizeof(uint64_t) == 0 && msg->bytes <= USED_POSITIONS_MAX * sizeof(uint64_t);
 	// Ethernet in front, an IP and a UDP header between, a DNS header behind.
 	return msg->network_at >= 14 && msg->dns_at >= msg->network_at + 28 &&
 		msg->bytes >= msg->dns_at + DNS_HEADER_BYTES;
