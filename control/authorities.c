@@ -32,6 +32,14 @@ static void note_zone(struct ask *ask, const struct image *zone)
 			(const char *)image_at(zone, zone->source_ref));
 }
 
+// Who does not ask for recursion may still hear what was learned (the chain ends with the cache then).
+static bool may_be_learned(const struct ask *ask)
+{
+	const struct query *q = &ask->query;
+	return ask->policy.has_chain && !(q->flags & FLAG_RD) && q->class == CLASS_IN && q->type != TYPE_AXFR &&
+	       q->type != TYPE_IXFR && ask->resolver->reply.rcode == RCODE_REFUSED;
+}
+
 static enum outcome from_authorities(struct ask *ask, void *state)
 {
 	(void)state;
@@ -45,6 +53,10 @@ static enum outcome from_authorities(struct ask *ask, void *state)
 		return PASS;
 	case ANSWER_CONTINUE:
 		return keep_aliases(ask);
+	}
+	if (!zone && may_be_learned(ask)) {
+		ask->why = catalog_is_ready(r->catalog) ? EDE_NOT_AUTHORITATIVE : EDE_NOT_READY;
+		return PASS;
 	}
 	if (!zone && r->reply.rcode == RCODE_REFUSED)
 		r->counters.refused++;

@@ -30,7 +30,7 @@ struct step_kind {
 	bool (*in_use)(const void *state); // false: nothing is configured for it; NULL: always
 	enum outcome (*run)(struct ask *, void *state);
 };
-extern const struct step_kind authorities_step, hosts_step, forwarders_step, recursion_step;
+extern const struct step_kind authorities_step, cache_step, hosts_step, forwarders_step, recursion_step;
 
 // What goes with records that others gave us.
 struct verdict {
@@ -81,6 +81,12 @@ struct ask {
 	const uint8_t *target; // the name still to be asked for, when it is not the query's
 	struct kept_reply *negative;
 	struct trace *trace;   // the asker's; NULL: nobody watches
+	// With an expired answer in reserve (learned.c): a last chance before an error goes out, and what is to be done when
+	// the ask ends. NULL: nothing.
+	enum outcome (*rescue)(struct ask *);
+	void (*ended)(struct ask *);
+	TAILQ_ENTRY(ask) reserve;
+	uint64_t reserve_at_ms;
 	// With WAIT: takes the ask out of the step's hands, which never hears of it again.
 	void (*forget)(struct ask *);
 	void *step_ctx;	       // the waiting step's own

@@ -255,9 +255,11 @@ static unsigned count_words(const char *text)
 	return count;
 }
 
+// Those in front of the first that may be left out.
 static unsigned required_words(const char *arguments)
 {
-	return *arguments == '[' || *arguments == '\0' ? 0 : count_words(arguments);
+	const char *optional = strchr(arguments, '[');
+	return count_words(arguments) - (optional ? count_words(optional) : 0);
 }
 
 static void log_writing(const struct call *call, const char *who)

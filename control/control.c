@@ -17,9 +17,11 @@
 #include "control.h"
 #include "ctl_server.h"
 #include "identity.h"
+#include "learned.h"
 #include "misses.h"
 #include "reclaim.h"
 #include "saved.h"
+#include "slices.h"
 
 #define THREADS_END_MS 1000
 
@@ -163,6 +165,9 @@ static void open_tcp(struct control *control)
 
 static enum status open_doors(struct control *control)
 {
+	control->slices = slices_new(control->base);
+	if (!control->slices)
+		return ST_NO_MEMORY;
 	control->door = side_door_new(control->base, control->config, control->directory);
 	if (!control->door)
 		return ST_NO_MEMORY;
@@ -171,6 +176,9 @@ static enum status open_doors(struct control *control)
 	if (!control->resolver)
 		return ST_NO_MEMORY;
 	publish_policy(control); // now it is known which opcodes somebody handles
+	enum status status = learned_open(learned_of(control->resolver), control->directory);
+	if (status != ST_OK)
+		return status;
 	open_tcp(control);
 	control->misses = misses_new(control->door, control->resolver);
 	return control->misses ? ST_OK : ST_NO_MEMORY;
@@ -229,6 +237,7 @@ enum status control_start(struct control *control, struct event_base *base, stru
 void control_stop(struct control *control)
 {
 	ctl_server_free(control->ctl);
+	slices_free(control->slices);
 	publisher_free(control->publisher);
 	if (control->tcp)
 		tcp_server_free(control->tcp); // first, or it would ask the next question of a client

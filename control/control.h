@@ -22,6 +22,7 @@
 
 struct ctl_server;
 struct misses;
+struct slices;
 
 struct control {
 	struct event_base *base;
@@ -35,6 +36,7 @@ struct control {
 	struct resolver *resolver;
 	struct tcp_server *tcp;	       // NULL without a TAP
 	struct misses *misses;
+	struct slices *slices;	       // long commands
 	struct publisher *publisher;
 	struct ctl_server *ctl;
 	uint64_t started_s, started_ms; // since 1970, monotonic

@@ -13,6 +13,7 @@
 
 #include "chain.h"
 #include "client/upstream.h"
+#include "learned.h"
 #include "tap.h"
 
 #define STREAM_IDLE_MS 10000
@@ -66,10 +67,23 @@ static enum outcome take_reply(struct ask *ask, const struct message *reply)
 	return ask_reply(ask, reply, &nothing_more);
 }
 
+static void learn(struct pending *pending, enum status status, const struct message *reply)
+{
+	static const struct verdict nothing_more = { .why = EDE_NONE };
+	struct learned *learned = learned_of(pending->forwarders->resolver);
+	const struct learned_key key = { pending->name, pending->type, pending->class, pending->dnssec_ok,
+		pending->checking_disabled };
+	if (status == ST_OK)
+		learned_store(learned, &key, reply, &nothing_more);
+	else if (status != ST_CANCELLED)
+		learned_failure(learned, &key, EDE_NO_REACHABLE_AUTHORITY);
+}
+
 static void on_upstream(void *ctx, enum status status, const struct message *reply)
 {
 	struct pending *pending = ctx;
 	RB_REMOVE(pending_tree, &pending->forwarders->pending, pending);
+	learn(pending, status, reply);
 	struct ask *ask;
 	while ((ask = TAILQ_FIRST(&pending->asks))) {
 		TAILQ_REMOVE(&pending->asks, ask, waiting);

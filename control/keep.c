@@ -6,10 +6,10 @@
 
 #include "keep.h"
 
-#define ALIASES_MAX 32	      // of one answer; more is nobody's good will
-#define FIRST_META_TYPE 128   // to 255: RFC 6895 3.1
+#define ALIASES_MAX 32	     // of one answer; more is nobody's good will
+#define FIRST_META_TYPE 128  // to 255: RFC 6895 3.1
 #define LAST_META_TYPE 255
-#define FIRST_META_CLASS 254  // NONE and ANY, RFC 6895 3.2
+#define FIRST_META_CLASS 254 // NONE and ANY, RFC 6895 3.2
 #define TYPE_TSIG_CODE 250
 
 const char *const keep_reason_key[KEEP_REASON_COUNT] = {
@@ -80,7 +80,7 @@ static uint32_t inside(const struct keep_rules *rules, uint32_t ttl)
 }
 
 enum keep_reason keep_judge(
-	uint32_t *ttl_s, const struct keep_rules *rules, const struct learned_key *key, const struct message *m)
+	struct keep *keep, const struct keep_rules *rules, const struct learned_key *key, const struct message *m)
 {
 	if (!is_about_data(key))
 		return KEEP_NOT_QUESTION;
@@ -93,7 +93,8 @@ enum keep_reason keep_judge(
 		if (is_wanted(key, &m->rr[i]))
 			ttl = least(ttl, inside(rules, m->rr[i].ttl));
 	}
-	if (m->rcode == RCODE_NXDOMAIN || !has_data(key, m)) {
+	keep->negative = m->rcode == RCODE_NXDOMAIN || !has_data(key, m);
+	if (keep->negative) {
 		const struct message_rr *soa = find(m, SECTION_AUTHORITY, NULL, TYPE_SOA);
 		if (!soa)
 			return KEEP_NOT_NO_SOA;
@@ -104,7 +105,7 @@ enum keep_reason keep_judge(
 		if (key->dnssec_ok && is_proof(&m->rr[i]))
 			ttl = least(ttl, inside(rules, m->rr[i].ttl));
 	}
-	*ttl_s = ttl;
+	keep->ttl_s = ttl;
 	return ttl ? KEEP_IT : KEEP_NOT_TTL;
 }
 
@@ -146,8 +147,8 @@ static bool write_section(struct composer *c, enum section section, const struct
 	return true;
 }
 
-unsigned keep_write(struct composer *c, uint8_t *wire, unsigned room, uint16_t behind[SECTION_COUNT],
-	const struct keep_rules *rules, const struct learned_key *key, const struct message *m, uint32_t ttl_s)
+unsigned keep_write(struct composer *c, uint8_t *wire, unsigned room, const struct keep_rules *rules,
+	const struct learned_key *key, const struct message *m, uint32_t ttl_s)
 {
 	uint8_t question[NAME_MAX_BYTES + 4];
 	unsigned bytes = name_length(key->name, NAME_MAX_BYTES);
@@ -156,10 +157,9 @@ unsigned keep_write(struct composer *c, uint8_t *wire, unsigned room, uint16_t b
 	store_be16(question + bytes + 2, key->class);
 	if (!composer_start(c, wire, room, 0, 0, question, bytes + 4, false))
 		return 0;
-	for (unsigned s = 0; s < SECTION_COUNT; s++) {
-		if (!write_section(c, (enum section)s, rules, key, m, ttl_s))
+	for (enum section s = SECTION_ANSWER; s < SECTION_COUNT; s++) {
+		if (!write_section(c, s, rules, key, m, ttl_s))
 			return 0;
-		behind[s] = (uint16_t)writer_bytes(&c->out);
 	}
 	return composer_end(c, 0, 0, false);
 }

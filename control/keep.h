@@ -36,12 +36,15 @@ struct keep_rules {
 	unsigned max_ttl_s, min_ttl_s, negative_max_ttl_s;
 };
 
-// KEEP_IT: `ttl_s` is the life of the whole, that of its first part to die.
-enum keep_reason keep_judge(
-	uint32_t *ttl_s, const struct keep_rules *, const struct learned_key *, const struct message *);
+// Of the whole: the life of its first part to die, and whether it says that there is no such name or type.
+struct keep {
+	uint32_t ttl_s;
+	bool negative;
+};
+enum keep_reason keep_judge(struct keep *, const struct keep_rules *, const struct learned_key *, const struct message *);
 
 // Puts the message to be kept together behind the key's question, with ids and flags all zero: the records whose life is not
-// shorter, each RRset with one TTL inside the rules, and DNSSEC records only for who asks for them. `behind` gets the
-// end of each section. Returns the length; 0: it does not fit into `room`.
-unsigned keep_write(struct composer *, uint8_t *wire, unsigned room, uint16_t behind[SECTION_COUNT],
-	const struct keep_rules *, const struct learned_key *, const struct message *, uint32_t ttl_s);
+// shorter, each RRset with one TTL inside the rules, and DNSSEC records only for who asks for them.
+// Returns the length; 0: it does not fit into `room`.
+unsigned keep_write(struct composer *, uint8_t *wire, unsigned room, const struct keep_rules *, const struct learned_key *,
+	const struct message *, uint32_t ttl_s);

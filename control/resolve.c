@@ -11,6 +11,7 @@
 // NULL: this build has no such step.
 static const struct step_kind *const kinds[STEP_COUNT] = {
 	[STEP_AUTHORITIES] = &authorities_step,
+	[STEP_CACHE] = &cache_step,
 	[STEP_HOSTS] = &hosts_step,
 	[STEP_FORWARDERS] = &forwarders_step,
 	[STEP_RECURSION] = &recursion_step,
@@ -81,6 +82,8 @@ static void free_ask(struct ask *ask)
 {
 	if (ask->waits)
 		ask->resolver->counters.open--;
+	if (ask->ended)
+		ask->ended(ask);
 	message_clear(&ask->own);
 	free(ask->negative);
 	free(ask);
@@ -120,8 +123,8 @@ void ask_drop(struct ask *ask)
 	done(ctx, NULL, 0);
 }
 
-// No step had an answer. Somebody's "no" is the best there is; a name that exists has at least no such type; those who
-// are responsible could not say: SERVFAIL; nobody is: REFUSED.
+// No step had an answer. Somebody's "no" is the best there is; a name that exists has at least no such type; an expired
+// answer is better than none; those who are responsible could not say: SERVFAIL; nobody is: REFUSED.
 static void end_of_chain(struct ask *ask)
 {
 	trace_begin(ask, "end");
@@ -133,6 +136,10 @@ static void end_of_chain(struct ask *ask)
 		trace_end(ask, "the first no");
 		ask->resolver->counters.negative++;
 		reply_with_kept(ask);
+		reply_and_free(ask);
+	} else if (ask->rescue && ask->rescue(ask) == ANSWER) {
+		trace_end(ask, "expired answer");
+		ask->resolver->counters.answered[STEP_CACHE]++;
 		reply_and_free(ask);
 	} else {
 		trace_end(ask, "error");
@@ -223,6 +230,8 @@ static struct ask *new_ask(struct resolver *r, const struct asker *asker, ask_do
 	ask->negative = NULL;
 	ask->trace = NULL;
 	ask->forget = NULL;
+	ask->rescue = NULL;
+	ask->ended = NULL;
 	ask->step_ctx = NULL;
 	return ask;
 }
@@ -325,11 +334,20 @@ static enum query_verdict parse(struct ask *ask, const uint8_t *wire, unsigned b
 	return verdict;
 }
 
+// Without RD nobody else is asked (RFC 1035 4.1.1): the chain ends with what is known here.
+static void ask_nobody_else(struct ask *ask)
+{
+	while (ask->order.count && ask->order.step[ask->order.count - 1] > STEP_CACHE)
+		ask->order.count--;
+}
+
 static void begin(struct ask *ask, const uint8_t *wire, unsigned bytes)
 {
 	enum rcode rcode;
 	switch (parse(ask, wire, bytes, &rcode)) {
 	case QUERY_VALID:
+		if (!(ask->query.flags & FLAG_RD))
+			ask_nobody_else(ask);
 		if (ask->rights & ACCESS_QUERY)
 			ask_resume(ask, ask->order.count ? run_step(ask) : PASS);
 		else
@@ -368,13 +386,6 @@ void resolver_ask(struct resolver *r, const struct asker *asker, const uint8_t *
 
 // --- asking for nobody ---
 
-static void hear_nothing(void *ctx, const uint8_t *wire, unsigned bytes)
-{
-	(void)ctx;
-	(void)wire;
-	(void)bytes;
-}
-
 // What the dataplane looks into as well comes first in every chain.
 static struct chain_order behind_cache(const struct chain_order *order)
 {
@@ -386,11 +397,12 @@ static struct chain_order behind_cache(const struct chain_order *order)
 	return rest;
 }
 
-enum status resolver_refresh(struct resolver *r, const uint8_t *name, uint16_t type, bool dnssec_ok, bool checking_disabled)
+enum status resolver_refresh(struct resolver *r, const uint8_t *name, uint16_t type, bool dnssec_ok,
+	bool checking_disabled, ask_done *done, void *ctx)
 {
 	uint8_t wire[QUERY_WIRE_BYTES], question[NAME_MAX_BYTES + 4];
 	static const struct asker nobody = { .transport = OVER_TCP };
-	struct ask *ask = new_ask(r, &nobody, hear_nothing, NULL);
+	struct ask *ask = new_ask(r, &nobody, done, ctx);
 	if (!ask)
 		return ST_NO_MEMORY;
 	unsigned name_bytes = name_length(name, NAME_MAX_BYTES);

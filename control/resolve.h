@@ -42,9 +42,10 @@ void resolver_ask(struct resolver *, const struct asker *, const uint8_t *wire, 
 struct trace;
 void resolver_ask_traced(struct resolver *, const struct asker *, const uint8_t *wire, unsigned bytes, struct trace *,
 	ask_done *, void *ctx);
-// Asks the steps behind the cache for nobody, so that they learn the answer anew. `name` is wire. ST_NO_MEMORY.
+// Asks the steps behind the cache for nobody, so that they learn the answer anew. `name` is wire. `done` is called once, perhaps
+// before this returns. ST_NO_MEMORY: it will not be.
 CHECKED enum status resolver_refresh(struct resolver *, const uint8_t *name, uint16_t type, bool dnssec_ok,
-	bool checking_disabled);
+	bool checking_disabled, ask_done *done, void *ctx);
 
 // The steps as the configuration orders them; those that nothing is configured for take part, and pass.
 struct chain_order;

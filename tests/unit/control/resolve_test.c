@@ -798,11 +798,21 @@ static void a_traced_question_tells_what_each_step_said(void **state)
 	assert_string_equal(trace.step[trace.count - 1].outcome, "answer");
 }
 
+static void count_call(void *ctx, const uint8_t *wire, unsigned bytes)
+{
+	(void)wire;
+	(void)bytes;
+	++*(unsigned *)ctx;
+}
+
 static void what_is_asked_for_nobody_passes_zones_and_cache_by(void **state)
 {
 	(void)state;
-	assert_int_equal(resolver_refresh(resolver, (const uint8_t *)"\3www" APEX, TYPE_A, false, false), ST_OK);
+	unsigned calls = 0;
+	assert_int_equal(resolver_refresh(resolver, (const uint8_t *)"\3www" APEX, TYPE_A, false, false, count_call, &calls),
+		ST_OK);
 	assert_int_equal(ask(&plain)->message.rcode, RCODE_NOERROR); // behind it in the queue of the same server
+	assert_int_equal(calls, 1);
 	assert_int_equal(server.heard_udp, 2);
 	assert_int_equal(resolver_counters(resolver)->refreshed, 1);
 	assert_int_equal(resolver_counters(resolver)->open, 0);
