@@ -38,12 +38,13 @@ const char *control_config_path(const struct control *control)
 }
 
 // Reading zones must not take a worker's core away from it: this process and its threads stay on the
-// other ones, if there are any.
-static void keep_off_workers(const struct config *config)
+// other ones, if there are any. `all`: where it was before; empty when that is not known.
+static void keep_off_workers(const struct config *config, cpu_set_t *all)
 {
-	cpu_set_t set;
-	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+	CPU_ZERO(all);
+	if (sched_getaffinity(0, sizeof(*all), all) != 0)
 		return;
+	cpu_set_t set = *all;
 	for (unsigned i = 0; i < config->lcore_count; i++) {
 		if (config->lcores[i] < CPU_SETSIZE)
 			CPU_CLR(config->lcores[i], &set);
@@ -202,7 +203,7 @@ static enum status open_zones(struct control *control)
 	const struct config *config = control->config;
 	char path[PATH_MAX];
 	enum status status = publisher_new(&control->publisher, control->base, control->catalog, control->door,
-		control->directory, 0);
+		control->directory, 0, CPU_COUNT(&control->all_cpus) ? &control->all_cpus : NULL);
 	if (status != ST_OK)
 		return status;
 	snprintf(path, sizeof(path), "%s/zones.added", config->state_dir);
@@ -220,7 +221,7 @@ enum status control_start(struct control *control, struct event_base *base, stru
 		.started_s = (uint64_t)time(NULL),
 		.configured_s = (uint64_t)time(NULL),
 		.started_ms = control_now_ms() };
-	keep_off_workers(config);
+	keep_off_workers(config, &control->all_cpus);
 	enum status status = open_catalog(control);
 	if (status != ST_OK)
 		return status;

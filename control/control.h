@@ -4,6 +4,7 @@
 #pragma once
 
 #include <limits.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,6 +30,7 @@ struct control {
 	// The configuration of the start stays for what only a restart changes; `config` is the newest.
 	struct config *start_config, *config;
 	char directory[PATH_MAX]; // of the regions
+	cpu_set_t all_cpus;	  // the workers' and ours
 	struct catalog *catalog;
 	struct event *identity_timer;
 	struct side_door *door;

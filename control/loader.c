@@ -38,16 +38,13 @@ struct loader {
 	_Atomic bool interrupted;		  // the same news for whoever is inside a file
 	unsigned threads;
 	pthread_t thread[LOADER_THREADS_MAX];
+	_Atomic bool alone; // nobody needs the CPUs but whoever loads
+	cpu_set_t all_cpus, own_cpus; // of the machine's when alone, and otherwise
 	uint64_t hash_seed;
 	int wake_fd; // an eventfd: threads -> event loop
 	struct event *wake;
 	void (*progress)(void *ctx, struct load *);
 	void *ctx;
-};
-
-struct reading {
-	struct loader *loader;
-	struct load *load;
 };
 
 static uint64_t monotonic_us(void)
@@ -87,8 +84,7 @@ void load_free(struct load *load)
 {
 	if (!load)
 		return;
-	if (load->builder)
-		drop_source(load);
+	drop_source(load);
 	if (load->saved_fd >= 0)
 		close(load->saved_fd);
 	free(load->image);
@@ -97,14 +93,6 @@ void load_free(struct load *load)
 	free(load->file);
 	free(load->known_paths);
 	free(load);
-}
-
-static enum status take_record(void *ctx, const struct record *record)
-{
-	struct reading *reading = ctx;
-	if (atomic_load_explicit(&reading->loader->interrupted, memory_order_relaxed))
-		return ST_REFUSED; // the process ends; nobody wants the rest
-	return zone_builder_add(reading->load->builder, record);
 }
 
 // A pipe may never end, and a thread that reads one could not be stopped.
@@ -117,9 +105,19 @@ static bool may_be_read(const struct load *load, struct report *report)
 	return false;
 }
 
+// A large zone is one for several threads, as far as other zones leave CPUs free.
+static unsigned helping_threads(struct loader *loader)
+{
+	cpu_set_t set;
+	unsigned cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+	pthread_mutex_lock(&loader->lock);
+	unsigned busy = loader->threads - loader->idle;
+	pthread_mutex_unlock(&loader->lock);
+	return cpus > busy ? cpus / busy : 1;
+}
+
 static enum status read_and_check(struct loader *loader, struct load *load)
 {
-	struct reading reading = { .loader = loader, .load = load };
 	struct report *report = &load->findings.report;
 	if (!may_be_read(load, report))
 		return ST_INVALID;
@@ -128,7 +126,9 @@ static enum status read_and_check(struct loader *loader, struct load *load)
 		return ST_NO_MEMORY;
 	zone_builder_set_report(load->builder, report);
 	zone_builder_set_time(load->builder, (uint64_t)time(NULL));
-	enum status status = zonefile_read(load->file, load->apex, take_record, &reading, report, &load->source);
+	zone_builder_set_interrupt(load->builder, &loader->interrupted); // the process ends; nobody wants the rest
+	zone_builder_set_threads(load->builder, helping_threads(loader));
+	enum status status = zone_builder_read(load->builder, load->file, load->apex, report, &load->source);
 	if (status != ST_OK)
 		return status;
 	return zone_builder_check(load->builder);
@@ -179,11 +179,11 @@ static void run_reading(struct loader *loader, struct load *load)
 	drop_source(load);
 }
 
-static void run_writing(struct load *load)
+static void run_writing(struct loader *loader, struct load *load)
 {
 	load->loaded_at_s = (uint64_t)time(NULL);
+	zone_builder_set_threads(load->builder, helping_threads(loader));
 	zone_builder_write(load->builder, load->room, &load->source, load->loaded_at_s);
-	drop_source(load);
 	load->stage = LOAD_WRITTEN;
 }
 
@@ -267,7 +267,7 @@ static void run_load(struct loader *loader, struct load *load)
 	if (load->backing)
 		run_backing(load);
 	else if (load->stage == LOAD_READ)
-		run_writing(load);
+		run_writing(loader, load);
 	else if (load->stage == LOAD_SAVED)
 		run_restoring(loader, load);
 	else
@@ -297,18 +297,35 @@ static void hand_back(struct loader *loader, const struct job *job)
 		wake_loop(loader);
 }
 
+// Linux: both are of this thread alone. Once there is something to serve, whoever waits for an answer goes before
+// whoever waits for a zone.
+static void keep_place(struct loader *loader, bool *gave_way)
+{
+	if (*gave_way || atomic_load(&loader->alone))
+		return;
+	*gave_way = true;
+	sched_setaffinity(0, sizeof(loader->own_cpus), &loader->own_cpus);
+	setpriority(PRIO_PROCESS, 0, NICE);
+}
+
 static void *work(void *ctx)
 {
 	struct loader *loader = ctx;
 	struct job job;
-	// Linux: of this thread alone. Whoever waits for an answer of the event loop goes before whoever waits for a zone.
-	setpriority(PRIO_PROCESS, 0, NICE);
-	while (next_job(loader, &job)) {
+	bool gave_way = false;
+	sched_setaffinity(0, sizeof(loader->all_cpus), &loader->all_cpus);
+	while (keep_place(loader, &gave_way), next_job(loader, &job)) {
+		struct zone_builder *spent = NULL;
 		if (job.load)
 			run_load(loader, job.load);
 		else
 			job.task->run(job.task, &loader->interrupted);
+		if (job.load && job.load->stage == LOAD_WRITTEN) { // nobody should wait for the end of these
+			spent = job.load->builder;
+			job.load->builder = NULL;
+		}
 		hand_back(loader, &job);
+		zone_builder_free(spent);
 	}
 	return NULL;
 }
@@ -367,11 +384,23 @@ static void on_look(evutil_socket_t fd, short what, void *ctx)
 	look_soon(ctx);
 }
 
-static unsigned usable_cpus(void)
+static unsigned count_cpus(const cpu_set_t *set)
 {
-	cpu_set_t set;
-	unsigned count = sched_getaffinity(0, sizeof(set), &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-	return count > LOADER_THREADS_MAX ? LOADER_THREADS_MAX : count;
+	unsigned count = (unsigned)CPU_COUNT(set);
+	return count == 0 ? 1 : count > LOADER_THREADS_MAX ? LOADER_THREADS_MAX : count;
+}
+
+static void choose_cpus(struct loader *loader, const cpu_set_t *all)
+{
+	if (sched_getaffinity(0, sizeof(loader->own_cpus), &loader->own_cpus) != 0)
+		CPU_ZERO(&loader->own_cpus); // which the kernel will refuse
+	loader->all_cpus = all ? *all : loader->own_cpus;
+	atomic_store(&loader->alone, all != NULL);
+}
+
+void loader_give_way(struct loader *loader)
+{
+	atomic_store(&loader->alone, false);
 }
 
 // Signals are the event loop's.
@@ -386,7 +415,7 @@ static void start_threads(struct loader *loader, unsigned wanted)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-struct loader *loader_new(struct event_base *base, unsigned threads, uint64_t hash_seed,
+struct loader *loader_new(struct event_base *base, unsigned threads, const cpu_set_t *all_cpus, uint64_t hash_seed,
 	void (*progress)(void *ctx, struct load *), void *ctx)
 {
 	struct loader *loader = calloc(1, sizeof(*loader));
@@ -402,6 +431,7 @@ struct loader *loader_new(struct event_base *base, unsigned threads, uint64_t ha
 	STAILQ_INIT(&loader->patient_tasks);
 	STAILQ_INIT(&loader->tasks_done);
 	loader->hash_seed = hash_seed;
+	choose_cpus(loader, all_cpus);
 	loader->progress = progress;
 	loader->ctx = ctx;
 	loader->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -409,7 +439,7 @@ struct loader *loader_new(struct event_base *base, unsigned threads, uint64_t ha
 		loader->wake = event_new(base, loader->wake_fd, EV_READ | EV_PERSIST, on_wake, loader);
 	loader->look = event_new(base, -1, 0, on_look, loader);
 	if (loader->wake && loader->look && event_add(loader->wake, NULL) == 0)
-		start_threads(loader, threads == 0 || threads > LOADER_THREADS_MAX ? usable_cpus() : threads);
+		start_threads(loader, threads == 0 || threads > LOADER_THREADS_MAX ? count_cpus(&loader->all_cpus) : threads);
 	if (loader->threads == 0) {
 		loader_free(loader);
 		return NULL;

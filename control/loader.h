@@ -5,6 +5,7 @@
 // the event loop's thread, which is woken for many finished loads together.
 #pragma once
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -61,13 +62,16 @@ void load_free(struct load *);				      // NULL is fine
 struct loader;
 
 // `progress` is called on the event loop's thread at each stage; the load is then the callee's, who hands it on
-// or frees it. Threads: 0 for one per CPU that this process may use, at most LOADER_THREADS_MAX. NULL: no memory or no thread.
+// or frees it. Threads: 0 for one per CPU that this process may use, at most LOADER_THREADS_MAX. `all_cpus`: more than
+// those of the caller, to be used until loader_give_way(); NULL: none. NULL: no memory or no thread.
 #define LOADER_THREADS_MAX 16
-struct loader *loader_new(struct event_base *, unsigned threads, uint64_t hash_seed,
+struct loader *loader_new(struct event_base *, unsigned threads, const cpu_set_t *all_cpus, uint64_t hash_seed,
 	void (*progress)(void *ctx, struct load *), void *ctx);
 // Ends what is being read, waits for the threads, frees the loads that were handed over.
 void loader_free(struct loader *);
 unsigned loader_threads(const struct loader *);
+// From the next job on the threads are on the caller's CPUs only, and nice.
+void loader_give_way(struct loader *);
 
 void loader_read(struct loader *, struct load *);	     // the load is the loader's until `progress`
 void loader_write(struct loader *, struct load *, void *room); // the same; goes before any reading

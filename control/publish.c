@@ -597,6 +597,7 @@ static void publish_image(struct publisher *p, struct zone *zone, struct load *l
 		return;
 	}
 	p->counts.records -= old_records;
+	loader_give_way(p->loader); // the workers have something to serve
 	zone_published(p, zone, load);
 }
 
@@ -1109,7 +1110,7 @@ static void count_records(void *ctx, const struct image *image)
 }
 
 enum status publisher_new(struct publisher **out, struct event_base *base, struct catalog *catalog,
-	struct side_door *door, const char *where, unsigned threads)
+	struct side_door *door, const char *where, unsigned threads, const cpu_set_t *all_cpus)
 {
 	struct publisher *p = calloc(1, sizeof(*p));
 	*out = NULL;
@@ -1127,7 +1128,7 @@ enum status publisher_new(struct publisher **out, struct event_base *base, struc
 	p->left_zones = catalog_usage(catalog).zones;
 	p->where = strdup(where);
 	p->reclaimer = reclaimer_new(base, catalog, door);
-	p->loader = loader_new(base, threads, catalog_seed(catalog), on_progress, p);
+	p->loader = loader_new(base, threads, p->left_zones ? NULL : all_cpus, catalog_seed(catalog), on_progress, p);
 	if (!p->where || !p->slice || !p->reclaimer || !p->loader) {
 		publisher_free(p);
 		return ST_NO_MEMORY;

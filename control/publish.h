@@ -4,6 +4,7 @@
 // calls belong to the event loop's thread.
 #pragma once
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -47,9 +48,10 @@ typedef void publish_done(void *ctx, const struct publish_result *);
 
 struct publisher;
 
-// `where` is the directory of the region, for messages. Threads: 0 for one per CPU of this process. Catalog and side door outlive the publisher.
+// `where` is the directory of the region, for messages. Threads: 0 for one per CPU of this process. `all_cpus`: those that
+// loading may use as long as no zone is served, besides the caller's; NULL: none. Catalog and side door outlive the publisher.
 CHECKED enum status publisher_new(struct publisher **, struct event_base *, struct catalog *, struct side_door *,
-	const char *where, unsigned threads);
+	const char *where, unsigned threads, const cpu_set_t *all_cpus);
 // Orders that wait are called back with what was done so far.
 void publisher_free(struct publisher *);
 

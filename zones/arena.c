@@ -31,16 +31,43 @@ struct arena *arena_new(void)
 	return calloc(1, sizeof(struct arena));
 }
 
+static void free_newest(struct arena *arena)
+{
+	struct block *block = arena->block;
+	arena->block = block->next;
+	bulk_free(block, sizeof(*block) + block->bytes);
+}
+
 void arena_free(struct arena *arena)
 {
 	if (!arena)
 		return;
-	for (struct block *block = arena->block; block;) {
-		struct block *next = block->next;
-		bulk_free(block, sizeof(*block) + block->bytes);
-		block = next;
-	}
+	while (arena->block)
+		free_newest(arena);
 	free(arena);
+}
+
+void arena_hand_over(struct arena *to, struct arena *from)
+{
+	struct block **end = &from->block;
+	while (*end)
+		end = &(*end)->next;
+	*end = to->block;
+	to->block = from->block;
+	from->block = NULL;
+}
+
+struct arena_mark arena_mark(const struct arena *arena)
+{
+	return (struct arena_mark){ arena->block, arena->block ? arena->block->used : 0 };
+}
+
+void arena_rewind(struct arena *arena, struct arena_mark mark)
+{
+	while (arena->block != mark.block)
+		free_newest(arena);
+	if (arena->block)
+		arena->block->used = mark.used;
 }
 
 void *arena_take(struct arena *arena, size_t bytes)

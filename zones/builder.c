@@ -6,19 +6,14 @@
 #include <pollux/rrtype.h>
 
 #include "arena.h"
+#include "batch.h"
 #include "builder.h"
 #include "bulk.h"
 
 #define FIRST_NAMES 16
 #define NOT_FOUND UINT32_MAX
-#define OWNERS_WAITING 8 // a power of two
-
-// An owner whose place in the table is being fetched from memory while the next ones are read, with its
-// records so far, last one first. Most records follow one of the same owner.
-struct waiting_owner {
-	struct draft_record *first, *last;
-	struct folded_name name;
-};
+#define BATCH_OWNERS 64	  // of records that come one by one
+#define PREFETCH_OWNERS 8 // so far ahead their places in the table are fetched from memory
 
 // A slot of the table: the upper half of the hash, then index + 1; 0 is free. Most steps of a search end
 // here, without a look at the names.
@@ -54,10 +49,8 @@ static enum status grow_table(struct zone_builder *builder)
 	return ST_OK;
 }
 
-static uint32_t find(const struct zone_builder *builder, const struct folded_name *name, unsigned depth)
+static uint32_t find(const struct zone_builder *builder, uint64_t hash, const uint8_t *name, unsigned bytes)
 {
-	uint64_t hash = name->hash[depth];
-	unsigned start = name->label_at[depth], bytes = name->bytes - start;
 	for (uint32_t at = (uint32_t)hash & builder->table_mask;; at = (at + 1) & builder->table_mask) {
 		uint64_t slot = builder->table[at];
 		if (!slot)
@@ -65,14 +58,20 @@ static uint32_t find(const struct zone_builder *builder, const struct folded_nam
 		if ((slot ^ hash) >> 32)
 			continue;
 		const struct draft_name *known = &builder->names[(uint32_t)slot - 1];
-		if (known->hash == hash && known->bytes == bytes &&
-			memcmp(known->name, name->wire + start, bytes) == 0)
+		if (known->hash == hash && known->bytes == bytes && memcmp(known->name, name, bytes) == 0)
 			return (uint32_t)slot - 1;
 	}
 }
 
-// Adds the suffix of `depth` labels; its parent is there already.
-static uint32_t add_name(struct zone_builder *builder, const struct folded_name *name, unsigned depth, uint32_t parent)
+static uint32_t find_depth(const struct zone_builder *builder, const struct folded_name *name, unsigned depth)
+{
+	unsigned start = name->label_at[depth];
+	return find(builder, name->hash[depth], name->wire + start, name->bytes - start);
+}
+
+// Adds a name; its parent is there already.
+static uint32_t add_name(struct zone_builder *builder, uint64_t hash, const uint8_t *name, unsigned bytes, unsigned labels,
+	uint32_t parent)
 {
 	if (builder->name_count == builder->name_room) {
 		uint32_t room = builder->name_room ? builder->name_room * 2 : FIRST_NAMES;
@@ -87,41 +86,77 @@ static uint32_t add_name(struct zone_builder *builder, const struct folded_name 
 	bool is_full = (uint64_t)(builder->name_count + 1) * 4 > ((uint64_t)builder->table_mask + 1) * 3;
 	if ((!builder->table || is_full) && grow_table(builder) != ST_OK)
 		return NOT_FOUND;
-	unsigned start = name->label_at[depth], bytes = name->bytes - start;
 	uint8_t *copy = arena_take(builder->arena, bytes);
 	if (!copy)
 		return NOT_FOUND;
-	memcpy(copy, name->wire + start, bytes);
+	memcpy(copy, name, bytes);
 	uint32_t index = builder->name_count++;
 	builder->names[index] = (struct draft_name){
-		.name = copy, .bytes = (uint8_t)bytes, .labels = (uint8_t)depth, .hash = name->hash[depth], .parent = parent,
+		.name = copy, .bytes = (uint8_t)bytes, .labels = (uint8_t)labels, .hash = hash, .parent = parent,
 	};
 	builder->names[parent].has_child = index != 0;
 	if (copy[0] == 1 && copy[1] == '*' && index)
 		builder->names[parent].wildcard = index;
-	put_in_table(builder, name->hash[depth], index);
+	put_in_table(builder, hash, index);
 	return index;
 }
 
-static uint32_t intern(struct zone_builder *builder, const struct folded_name *name)
+// Up to the deepest ancestor there is, down again with those that are missing: empty non-terminals until they get
+// records, RFC 4592 2.2.2.
+static uint32_t add_with_ancestors(struct zone_builder *builder, const uint8_t *wire, unsigned bytes)
 {
-	uint32_t index = find(builder, name, name->labels);
-	if (index != NOT_FOUND)
-		return index;
-	// Up to the deepest ancestor there is, down again with those that are missing: empty non-terminals until
-	// they get records, RFC 4592 2.2.2.
-	unsigned depth = name->labels - 1u;
+	struct folded_name name;
+	name_prepare(&name, wire, bytes, builder->seed);
+	unsigned depth = name.labels - 1u;
 	uint32_t parent = 0;
 	for (; depth > builder->names[0].labels; depth--) {
-		parent = find(builder, name, depth);
+		parent = find_depth(builder, &name, depth);
 		if (parent != NOT_FOUND)
 			break;
 	}
 	if (depth == builder->names[0].labels)
 		parent = 0;
-	while (parent != NOT_FOUND && depth < name->labels)
-		parent = add_name(builder, name, ++depth, parent);
+	while (parent != NOT_FOUND && depth < name.labels) {
+		unsigned start = name.label_at[++depth];
+		parent = add_name(builder, name.hash[depth], name.wire + start, bytes - start, depth, parent);
+	}
 	return parent;
+}
+
+static uint32_t intern(struct zone_builder *builder, const struct batch_owner *owner, const uint8_t *name)
+{
+	uint32_t index = find(builder, owner->hash, name, owner->bytes), parent = 0;
+	if (index != NOT_FOUND)
+		return index;
+	if (owner->labels > builder->names[0].labels + 1)
+		parent = find(builder, owner->parent_hash, name + owner->parent_at, owner->bytes - owner->parent_at);
+	if (parent == NOT_FOUND)
+		return add_with_ancestors(builder, name, owner->bytes);
+	return add_name(builder, owner->hash, name, owner->bytes, owner->labels, parent);
+}
+
+enum status builder_take(struct zone_builder *builder, const struct batch *batch)
+{
+	for (unsigned i = 0; i < batch->owner_count; i++) {
+		const struct batch_owner *owner = &batch->owner[i];
+		if (i + PREFETCH_OWNERS < batch->owner_count)
+			__builtin_prefetch(&builder->table[(uint32_t)owner[PREFETCH_OWNERS].hash & builder->table_mask]);
+		uint32_t index = intern(builder, owner, batch->names + owner->name_at);
+		if (index == NOT_FOUND)
+			return ST_NO_MEMORY;
+		// In reverse; zone_builder_check() turns the lists round.
+		owner->last->next = builder->names[index].first;
+		builder->names[index].first = owner->first;
+	}
+	builder->record_count += batch->record_count;
+	return ST_OK;
+}
+
+enum status builder_settle(struct zone_builder *builder)
+{
+	enum status status = builder_take(builder, builder->batch);
+	batch_empty(builder->batch);
+	return status;
 }
 
 struct zone_builder *zone_builder_new(const uint8_t *apex, uint64_t hash_seed)
@@ -130,15 +165,19 @@ struct zone_builder *zone_builder_new(const uint8_t *apex, uint64_t hash_seed)
 	if (!builder)
 		return NULL;
 	builder->seed = hash_seed;
+	builder->threads = 1;
 	builder->arena = arena_new();
-	builder->waiting = malloc(OWNERS_WAITING * sizeof(*builder->waiting));
+	builder->batch = calloc(1, sizeof(*builder->batch));
 	struct folded_name name;
 	name_prepare(&name, apex, name_length(apex, NAME_MAX_BYTES), hash_seed);
-	if (!builder->arena || !builder->waiting || add_name(builder, &name, name.labels, 0) == NOT_FOUND) {
+	if (!builder->arena || !builder->batch ||
+		add_name(builder, name.hash[name.labels], name.wire, name.bytes, name.labels, 0) == NOT_FOUND) {
 		zone_builder_free(builder);
 		return NULL;
 	}
+	builder->batch->arena = builder->arena;
 	builder->names[0].flags = NODE_APEX;
+	builder->apex = builder->names[0];
 	return builder;
 }
 
@@ -147,13 +186,16 @@ void zone_builder_free(struct zone_builder *builder)
 	if (!builder)
 		return;
 	for (unsigned i = 0; i < builder->file_count; i++)
-		free(builder->files[i]);
+		free(builder->files[i].path);
 	free(builder->files);
-	free(builder->waiting);
+	if (builder->batch)
+		batch_free(builder->batch);
+	free(builder->batch);
 	bulk_free(builder->table, table_bytes(builder));
 	free(builder->nsec.link);
 	free(builder->nsec3.link);
 	free(builder->own_link);
+	free(builder->part_at);
 	bulk_free(builder->names, builder->name_room * sizeof(*builder->names));
 	arena_free(builder->arena);
 	free(builder);
@@ -169,21 +211,51 @@ void zone_builder_set_time(struct zone_builder *builder, uint64_t now_s)
 	builder->now_s = now_s;
 }
 
-// $INCLUDE alternates between few files: the one seen last is looked at first.
-static int file_index(struct zone_builder *builder, const char *file)
+void zone_builder_set_threads(struct zone_builder *builder, unsigned threads)
 {
-	for (unsigned i = builder->file_count; i-- > 0;) {
-		if (strcmp(builder->files[i], file) == 0)
-			return (int)i;
-	}
-	if (builder->file_count == UINT16_MAX)
-		return UINT16_MAX - 1;
-	char **files = reallocarray(builder->files, builder->file_count + 1, sizeof(*files));
+	builder->threads = threads;
+}
+
+void zone_builder_set_interrupt(struct zone_builder *builder, const _Atomic bool *interrupted)
+{
+	builder->interrupted = interrupted;
+}
+
+int builder_add_files(struct zone_builder *builder, const char *path, unsigned count, uint32_t lines_before)
+{
+	unsigned first = builder->file_count;
+	if (count > UINT16_MAX - first)
+		return -1;
+	struct draft_file *files = reallocarray(builder->files, first + count, sizeof(*files));
 	if (!files)
 		return -1;
 	builder->files = files;
-	files[builder->file_count] = strdup(file);
-	return files[builder->file_count] ? (int)builder->file_count++ : -1;
+	for (unsigned i = 0; i < count; i++) {
+		files[first + i] = (struct draft_file){ .path = strdup(path), .lines_before = lines_before };
+		if (!files[first + i].path)
+			return -1;
+		builder->file_count++;
+	}
+	return (int)first;
+}
+
+static bool is_file(const struct draft_file *known, const char *file)
+{
+	return known->lines_before == 0 && strcmp(known->path, file) == 0;
+}
+
+// $INCLUDE alternates between few files: the one of the last record is looked at first.
+static int file_index(struct zone_builder *builder, const char *file)
+{
+	if (builder->last_file < builder->file_count && is_file(&builder->files[builder->last_file], file))
+		return (int)builder->last_file;
+	int index = (int)builder->file_count - 1;
+	while (index >= 0 && !is_file(&builder->files[index], file))
+		index--;
+	if (index < 0)
+		index = builder->file_count == UINT16_MAX ? 0 : builder_add_files(builder, file, 1, 0);
+	builder->last_file = index < 0 ? 0 : (unsigned)index;
+	return index;
 }
 
 bool builder_is_inside(const struct zone_builder *builder, const uint8_t *name)
@@ -197,78 +269,15 @@ bool builder_is_inside(const struct zone_builder *builder, const uint8_t *name)
 	return i == apex->bytes;
 }
 
-// The owner that has waited longest gets its name and its records.
-static enum status settle_owner(struct zone_builder *builder)
-{
-	struct waiting_owner *owner = &builder->waiting[builder->waiting_first];
-	builder->waiting_first = (builder->waiting_first + 1) % OWNERS_WAITING;
-	builder->waiting_count--;
-	uint32_t index = intern(builder, &owner->name);
-	if (index == NOT_FOUND)
-		return ST_NO_MEMORY;
-	// In reverse; zone_builder_check() turns the lists round.
-	owner->last->next = builder->names[index].first;
-	builder->names[index].first = owner->first;
-	return ST_OK;
-}
-
-enum status builder_settle(struct zone_builder *builder)
-{
-	enum status status = ST_OK;
-	while (builder->waiting_count && status == ST_OK)
-		status = settle_owner(builder);
-	return status;
-}
-
-static bool is_waiting_owner(const struct waiting_owner *waiting, const uint8_t *owner, unsigned bytes)
-{
-	unsigned i = 0;
-	if (waiting->name.bytes != bytes)
-		return false;
-	while (i < bytes && fold_byte(owner[i]) == waiting->name.wire[i])
-		i++;
-	return i == bytes;
-}
-
-static struct waiting_owner *wait_for_owner(struct zone_builder *builder, const uint8_t *owner)
-{
-	unsigned bytes = name_length(owner, NAME_MAX_BYTES), count = builder->waiting_count;
-	struct waiting_owner *waiting = &builder->waiting[(builder->waiting_first + count - 1) % OWNERS_WAITING];
-	if (count && is_waiting_owner(waiting, owner, bytes))
-		return waiting;
-	if (count == OWNERS_WAITING && settle_owner(builder) != ST_OK)
-		return NULL;
-	waiting = &builder->waiting[(builder->waiting_first + builder->waiting_count++) % OWNERS_WAITING];
-	waiting->first = waiting->last = NULL;
-	name_prepare(&waiting->name, owner, bytes, builder->seed);
-	__builtin_prefetch(&builder->table[(uint32_t)waiting->name.hash[waiting->name.labels] & builder->table_mask]);
-	return waiting;
-}
-
 enum status zone_builder_add(void *ctx, const struct record *record)
 {
 	struct zone_builder *builder = ctx;
-	if (!builder_is_inside(builder, record->owner)) {
-		if (builder->report) {
-			char text[NAME_TEXT_BYTES];
-			report_at(builder->report, SEVERITY_WARNING, record->file, record->line, 1,
-				"%s is outside the zone: ignored", name_to_text(text, record->owner));
-		}
-		return ST_OK;
-	}
-	int file = file_index(builder, record->file);
-	struct draft_record *draft = arena_take(builder->arena, sizeof(*draft) + record->rdata_bytes);
-	struct waiting_owner *owner = file < 0 || !draft ? NULL : wait_for_owner(builder, record->owner);
-	if (!owner)
+	if (builder_is_interrupted(builder))
+		return ST_REFUSED;
+	if (builder->batch->owner_count == BATCH_OWNERS && builder_settle(builder) != ST_OK)
 		return ST_NO_MEMORY;
-	*draft = (struct draft_record){ .next = owner->first, .ttl = record->ttl, .line = record->line,
-		.type = record->type, .rdata_bytes = record->rdata_bytes, .file = (uint16_t)file };
-	memcpy(draft->rdata, record->rdata, record->rdata_bytes);
-	owner->first = draft;
-	if (!owner->last)
-		owner->last = draft;
-	builder->record_count++;
-	return ST_OK;
+	int file = file_index(builder, record->file);
+	return file < 0 ? ST_NO_MEMORY : batch_add(builder->batch, builder, builder->report, record, (uint16_t)file);
 }
 
 uint32_t builder_find(const struct zone_builder *builder, const uint8_t *name)
@@ -277,7 +286,7 @@ uint32_t builder_find(const struct zone_builder *builder, const uint8_t *name)
 	if (!builder_is_inside(builder, name)) // as most name servers are: no look at the table
 		return NOT_FOUND;
 	name_prepare(&folded, name, name_length(name, NAME_MAX_BYTES), builder->seed);
-	return find(builder, &folded, folded.labels);
+	return find_depth(builder, &folded, folded.labels);
 }
 
 uint32_t builder_encloser(const struct zone_builder *builder, const uint8_t *name)
@@ -285,7 +294,7 @@ uint32_t builder_encloser(const struct zone_builder *builder, const uint8_t *nam
 	struct folded_name folded;
 	name_prepare(&folded, name, name_length(name, NAME_MAX_BYTES), builder->seed);
 	for (unsigned depth = folded.labels; depth > builder->names[0].labels; depth--) {
-		uint32_t index = find(builder, &folded, depth);
+		uint32_t index = find_depth(builder, &folded, depth);
 		if (index != NOT_FOUND)
 			return index;
 	}
@@ -303,7 +312,12 @@ const struct draft_record *draft_first(const struct draft_name *name, uint16_t t
 
 const char *builder_file(const struct zone_builder *builder, const struct draft_record *record)
 {
-	return builder->files[record->file];
+	return builder->files[record->file].path;
+}
+
+unsigned builder_line(const struct zone_builder *builder, const struct draft_record *record)
+{
+	return builder->files[record->file].lines_before + record->line;
 }
 
 // RFC 3403 4.1: order, preference, three texts, then the replacement. Its flags say whether addresses or an SRV

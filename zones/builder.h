@@ -3,7 +3,9 @@
 // their name. builder.c collects, check.c judges, compile.c writes.
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <pollux/image.h>
@@ -11,11 +13,13 @@
 
 #define DRAFT_TYPES_MAX 256    // RRsets at one name
 #define DRAFT_RECORDS_MAX 32767 // records in one RRset
+#define GLUE_WANTED 1u	       // some NS RRset needs the addresses of that name
+#define LINES_NOT_KNOWN UINT32_MAX
 
 struct draft_record {
 	struct draft_record *next; // of the same owner
 	uint32_t ttl;
-	uint32_t line;
+	uint32_t line; // see builder_line()
 	uint16_t type;
 	uint16_t rdata_bytes;
 	uint16_t file; // index in files
@@ -32,14 +36,19 @@ struct draft_name { // one for every name, so each octet counts
 		uint32_t node_ref; // from then on: where compile.c put it, 0: nowhere
 	};
 	uint32_t wildcard; // index of "*" below, 0: none (the apex is 0 and never a wildcard)
-	uint32_t glue_ref; // and its addresses as glue
+	_Atomic uint32_t glue_ref; // and its addresses as glue; until then GLUE_WANTED or 0, as several threads find out
 	uint8_t bytes, labels;
 	uint8_t flags;	   // enum node_flags
 	bool occluded : 1; // below a cut or a DNAME
 	bool has_child : 1;
 	bool hashed : 1; // holds nothing but NSEC3: not a name that can be asked for
 	bool has_address : 1; // A or AAAA
-	bool is_glue : 1; // some NS RRset needs its addresses
+};
+
+// A file, or one piece of it that was read apart.
+struct draft_file {
+	char *path;
+	uint32_t lines_before; // this piece; 0: the whole file
 };
 
 // The links of an NSEC or NSEC3 chain in order.
@@ -61,22 +70,35 @@ struct zone_builder {
 	struct report *report;
 	uint64_t seed;
 	struct draft_name *names; // names[0] is the apex
+	struct draft_name apex;	  // as it was at first: stays where it is while names come in
 	uint32_t name_count, name_room;
 	uint64_t *table; // open addressing, see builder.c
 	uint32_t table_mask;
-	struct waiting_owner *waiting; // ring of OWNERS_WAITING, see builder.c
-	unsigned waiting_first, waiting_count;
-	char **files;
-	unsigned file_count;
+	struct batch *batch; // the last records, not yet in the tree
+	struct draft_file *files;
+	unsigned file_count, last_file;
+	unsigned threads; // that may work at once
+	const _Atomic bool *interrupted; // or NULL
 	uint64_t record_count;
 	struct draft_chain nsec, nsec3; // at most one of them has links
 	uint32_t *own_link; // NSEC3: of each name, the index of the link with its hash + 1, or 0; NULL: not known
+	uint64_t *part_at; // octets: where each part of the names goes among the nodes of the image; see compile.c
+	uint64_t hashed_bytes; // of the NSEC3 nodes
 	uint64_t now_s; // seconds since 1970 that signatures are judged by; 0: not at all
 };
 _Static_assert(sizeof(struct draft_link) == sizeof(struct nsec3_link), "both are searched by nsec3_place()");
 
 // Until it was called, the last owners are not among the names. ST_NO_MEMORY.
 CHECKED enum status builder_settle(struct zone_builder *);
+// Hangs the records of a batch on their names. Their memory must last as long as the builder. ST_NO_MEMORY.
+struct batch;
+CHECKED enum status builder_take(struct zone_builder *, const struct batch *);
+// The index for the records of a file, or of the first of its `count` pieces. -1: no memory, or too many.
+int builder_add_files(struct zone_builder *, const char *path, unsigned count, uint32_t lines_before);
+static inline bool builder_is_interrupted(const struct zone_builder *b)
+{
+	return b->interrupted && atomic_load_explicit(b->interrupted, memory_order_relaxed);
+}
 // Index of the name, or UINT32_MAX. `name` need not be folded.
 uint32_t builder_find(const struct zone_builder *, const uint8_t *name);
 // The name is the apex or lies below it.
@@ -86,6 +108,7 @@ uint32_t builder_encloser(const struct zone_builder *, const uint8_t *name);
 // First record of that type that counts, or NULL.
 const struct draft_record *draft_first(const struct draft_name *, uint16_t type);
 const char *builder_file(const struct zone_builder *, const struct draft_record *);
+unsigned builder_line(const struct zone_builder *, const struct draft_record *);
 
 static inline bool draft_is_address(uint16_t type)
 {
@@ -101,6 +124,8 @@ static inline uint16_t draft_rrset_type(const struct draft_record *record)
 
 // Orders and judges the chains of a signed zone; part of zone_builder_check().
 enum status builder_make_chains(struct zone_builder *);
+// Decides how long the image gets and where in it everything goes; the end of zone_builder_check(). ST_NO_MEMORY.
+enum status builder_lay_out(struct zone_builder *);
 // Judges signatures, links and their types; after the chains are made. ST_NO_MEMORY or ST_OK.
 enum status builder_check_signed(struct zone_builder *);
 // An NSEC3 record with the parameters of the zone's chain.

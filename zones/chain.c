@@ -114,7 +114,7 @@ static void warn(struct zone_builder *b, const struct draft_record *record, cons
 	const char *sentence)
 {
 	char text[NAME_TEXT_BYTES];
-	report_at(b->report, SEVERITY_WARNING, builder_file(b, record), record->line, 1, "%s: %s",
+	report_at(b->report, SEVERITY_WARNING, builder_file(b, record), builder_line(b, record), 1, "%s: %s",
 		name_to_text(text, name->name), sentence);
 }
 
@@ -168,7 +168,7 @@ static bool take_parameters(struct zone_builder *b)
 	b->nsec3.salt_bytes = param->rdata[4];
 	b->nsec3.salt = param->rdata + 5;
 	if (b->nsec3.iterations > NSEC3_ITERATIONS_MAX)
-		report_at(b->report, SEVERITY_ERROR, builder_file(b, param), param->line, 1,
+		report_at(b->report, SEVERITY_ERROR, builder_file(b, param), builder_line(b, param), 1,
 			"NSEC3 with %u iterations: at most %u are served (RFC 9276 3.1 asks for 0)", b->nsec3.iterations,
 			NSEC3_ITERATIONS_MAX);
 	return b->nsec3.iterations <= NSEC3_ITERATIONS_MAX;

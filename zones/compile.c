@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A checked zone -> its image. What can be thought once is thought here: which names exist, where cuts and
 // wildcards are, how each RRset looks on the wire, which addresses go with it.
+#include <stdlib.h>
 #include <string.h>
 
 #include <pollux/bytes.h>
@@ -9,11 +10,14 @@
 
 #include "builder.h"
 #include "denial.h"
+#include "team.h"
 
 #define NOT_FOUND UINT32_MAX
 #define SLOTS_PER_BUCKET 5		// of 8: few names then lie one bucket further
 #define POINTER 0xc000u			// RFC 1035 4.1.4
 #define PREFETCH_NAMES 8		// so far ahead of the writing their buckets are fetched
+#define NAMES_PER_PART 8192		// of those that one thread writes at a time
+#define PAPER_BYTES 65536
 #define SELF_TARGETS_MAX 32		// names of one RRset that later ones may point to
 #define SELF_TARGET_AT_MAX 0x2000u
 
@@ -183,7 +187,7 @@ static uint16_t ones_sum(const uint8_t *at, uint32_t bytes)
 static bool is_worth_adding(const struct draft_name *target, uint16_t type)
 {
 	if (target->occluded || (target->flags & NODE_CUT))
-		return type == TYPE_NS && target->is_glue;
+		return type == TYPE_NS && target->glue_ref;
 	return target->has_address || type == TYPE_CNAME || (type == TYPE_NAPTR && draft_first(target, TYPE_SRV));
 }
 
@@ -347,75 +351,36 @@ static void put_in_bucket(struct image *image, uint64_t hash, uint32_t node_ref)
 }
 
 // Until now an additional entry names its target by index; by now every target has its place.
-static void settle_additionals(struct press *p, uint32_t node_ref)
+static void settle_additionals(const struct zone_builder *b, struct image *image, uint32_t node_ref)
 {
-	const struct node *node = image_at(p->image, node_ref);
-	const struct rrset *rrset = image_at(p->image, node->rrsets_ref);
+	const struct node *node = image_at(image, node_ref);
+	const struct rrset *rrset = image_at(image, node->rrsets_ref);
 	for (unsigned i = 0; i < node->rrset_count; i++) {
-		struct additional *more = (struct additional *)image_at(p->image, rrset[i].additional_ref);
+		struct additional *more = (struct additional *)image_at(image, rrset[i].additional_ref);
 		for (unsigned k = 0; k < rrset[i].additional_count; k++) {
-			const struct draft_name *target = &p->b->names[more[k].node_ref];
+			const struct draft_name *target = &b->names[more[k].node_ref];
 			more[k].node_ref = target->glue_ref ? target->glue_ref : target->node_ref;
 		}
 	}
 }
-
-// --- how much room all that takes, when of compression only pointers to owner and apex are counted on ---
 
 static uint64_t whole_units(uint64_t bytes)
 {
 	return (bytes + 7) & ~UINT64_C(7);
 }
 
-struct measure {
-	const struct zone_builder *b;
-	const struct draft_name *owner;
-	const struct draft_record *record;
-	uint64_t data;
-	unsigned names, additionals;
-};
-
-static void measure_name(void *ctx, unsigned at, bool compressible)
+static unsigned part_count(const struct zone_builder *b)
 {
-	struct measure *m = ctx;
-	const uint8_t *name = m->record->rdata + at;
-	bool inside = builder_is_inside(m->b, name);
-	m->additionals += inside && additional_name_at(m->record) == (int)at;
-	m->names += compressible;
-	if (!inside || !compressible)
-		return;
-	bool below_owner = may_point_to_owner(m->owner) && name_is_under(name, m->owner->name);
-	unsigned known_bytes = below_owner ? m->owner->bytes : m->b->names[0].bytes;
-	if (known_bytes > 1) // the root is no longer than a pointer
-		m->data -= known_bytes - 2u;
+	return (b->name_count + NAMES_PER_PART - 1) / NAMES_PER_PART;
 }
 
-static uint64_t measure_rrset(const struct zone_builder *b, const struct draft_name *name, uint16_t type)
+static uint32_t part_end(const struct zone_builder *b, unsigned part)
 {
-	struct measure m = { .b = b, .owner = name };
-	for (const struct draft_record *r = name->first; r; r = r->next) {
-		if (r->ignored || draft_rrset_type(r) != type)
-			continue;
-		m.data += 12u + r->rdata_bytes;
-		m.record = r;
-		if (r->type == type)
-			rdata_names(r->type, r->rdata, r->rdata_bytes, measure_name, &m);
-	}
-	return sizeof(struct rrset) + whole_units(m.data) + whole_units(m.names * sizeof(uint32_t)) +
-		m.additionals * sizeof(struct additional);
+	uint32_t end = (part + 1) * NAMES_PER_PART;
+	return end < b->name_count ? end : b->name_count;
 }
 
-static uint64_t measure_node(const struct zone_builder *b, const struct draft_name *name, enum kind kind)
-{
-	uint16_t types[DRAFT_TYPES_MAX];
-	unsigned count = types_of(name, kind, types);
-	uint64_t bytes = sizeof(struct node) + whole_units(name->bytes);
-	if (kind == PLAIN && has_chain(b))
-		bytes += sizeof(struct proof);
-	for (unsigned i = 0; i < count; i++)
-		bytes += measure_rrset(b, name, types[i]);
-	return bytes;
-}
+// --- where each name goes: what it takes is found by writing it to nowhere in particular ---
 
 static bool is_in_table(const struct draft_name *name)
 {
@@ -430,48 +395,170 @@ static uint32_t names_in_table(const struct zone_builder *b)
 	return names;
 }
 
+// Not less than what a name takes as any kind of node: as if each record were an RRset of its own, with two names.
+static uint64_t most_bytes(const struct draft_name *name)
+{
+	uint64_t bytes = sizeof(struct node) + sizeof(struct proof) + name->bytes + 16u;
+	for (const struct draft_record *r = name->first; r; r = r->next)
+		bytes += sizeof(struct rrset) + 2 * sizeof(uint32_t) + 12u + r->rdata_bytes + sizeof(struct additional) + 24;
+	return bytes;
+}
+
+// Paper to write on that nobody reads.
+struct paper {
+	uint8_t *at;
+	uint64_t bytes;
+};
+
+static bool is_large_enough(struct paper *paper, const struct draft_name *name)
+{
+	uint64_t bytes = most_bytes(name);
+	if (bytes <= paper->bytes)
+		return true;
+	bytes = bytes < PAPER_BYTES ? PAPER_BYTES : bytes;
+	free(paper->at);
+	paper->at = malloc(bytes);
+	paper->bytes = paper->at ? bytes : 0;
+	return paper->at;
+}
+
+static uint64_t node_bytes(struct zone_builder *b, const struct paper *paper, const struct draft_name *name, enum kind kind)
+{
+	struct press p = { .b = b, .image = (struct image *)(void *)paper->at, .at = paper->at };
+	put_node(&p, name, kind);
+	return whole_units((uint64_t)(p.at - paper->at));
+}
+
+struct layout {
+	struct zone_builder *b;
+	struct paper paper[TEAM_THREADS_MAX];
+	_Atomic bool failed; // no memory
+};
+
+static void lay_out_part(void *ctx, unsigned part, unsigned thread)
+{
+	struct layout *layout = ctx;
+	struct zone_builder *b = layout->b;
+	struct paper *paper = &layout->paper[thread];
+	uint64_t bytes = 0;
+	for (uint32_t i = part * NAMES_PER_PART; i < part_end(b, part); i++) {
+		const struct draft_name *name = &b->names[i];
+		if (!is_large_enough(paper, name)) {
+			layout->failed = true;
+			return;
+		}
+		if (name->glue_ref)
+			bytes += node_bytes(b, paper, name, GLUE);
+		if (is_in_table(name))
+			bytes += node_bytes(b, paper, name, PLAIN);
+	}
+	b->part_at[part + 1] = bytes;
+}
+
+static bool lay_out_hashed(struct layout *layout)
+{
+	struct zone_builder *b = layout->b;
+	b->hashed_bytes = 0;
+	for (uint32_t i = 0; i < b->nsec3.count; i++) {
+		const struct draft_name *name = &b->names[b->nsec3.link[i].name];
+		if (!is_large_enough(&layout->paper[0], name))
+			return false;
+		b->hashed_bytes += node_bytes(b, &layout->paper[0], name, HASHED);
+	}
+	return true;
+}
+
+enum status builder_lay_out(struct zone_builder *b)
+{
+	struct layout layout = { .b = b };
+	unsigned parts = part_count(b);
+	b->part_at = calloc(parts + 1, sizeof(*b->part_at));
+	if (!b->part_at)
+		return ST_NO_MEMORY;
+	team_run(b->threads, &(struct team_work){ .parts = parts, .run = lay_out_part }, &layout);
+	for (unsigned part = 0; part < parts; part++)
+		b->part_at[part + 1] += b->part_at[part];
+	bool done = !layout.failed && lay_out_hashed(&layout);
+	for (unsigned i = 0; i < TEAM_THREADS_MAX; i++)
+		free(layout.paper[i].at);
+	return done ? ST_OK : ST_NO_MEMORY;
+}
+
 uint64_t zone_builder_image_bytes(const struct zone_builder *b, const struct zonefile_source *source)
 {
 	uint64_t bytes = sizeof(struct image) + NAME_MAX_BYTES + bucket_count(names_in_table(b)) * sizeof(struct image_bucket);
-	for (uint32_t i = 0; i < b->name_count; i++) {
-		const struct draft_name *name = &b->names[i];
-		if (name->is_glue)
-			bytes += measure_node(b, name, GLUE);
-		if (is_in_table(name))
-			bytes += measure_node(b, name, PLAIN);
-	}
-	for (uint32_t i = 0; i < b->nsec3.count; i++)
-		bytes += measure_node(b, &b->names[b->nsec3.link[i].name], HASHED) + sizeof(struct nsec3_link);
+	bytes += b->part_at[part_count(b)] + b->hashed_bytes + b->nsec3.count * sizeof(struct nsec3_link);
 	bytes += b->nsec.count * sizeof(struct nsec_link) + b->nsec3.salt_bytes;
-	bytes += measure_rrset(b, &b->names[0], TYPE_SOA) + (source ? source->bytes : 0);
+	bytes += most_bytes(&b->names[0]) + (source ? source->bytes : 0); // the SOA is written once more
 	return (bytes + 256 + 63) & ~UINT64_C(63); // and what aligning a few tables may take
+}
+
+// --- the nodes, by several threads ---
+
+struct printing {
+	struct zone_builder *b;
+	struct image *image;
+	uint8_t *nodes_at;
+};
+
+static void put_part(void *ctx, unsigned part, unsigned thread)
+{
+	(void)thread;
+	struct printing *printing = ctx;
+	struct zone_builder *b = printing->b;
+	struct press p = { .b = b, .image = printing->image, .at = printing->nodes_at + b->part_at[part] };
+	for (uint32_t i = part * NAMES_PER_PART; i < part_end(b, part); i++) {
+		struct draft_name *name = &b->names[i];
+		name->node_ref = 0;
+		if (name->glue_ref)
+			name->glue_ref = put_node(&p, name, GLUE);
+		if (is_in_table(name))
+			name->node_ref = put_node(&p, name, PLAIN);
+	}
+	align(&p, 8);
+}
+
+// In the order of names, for a full bucket sends the next name to its neighbour.
+static bool put_part_in_table(void *ctx, unsigned part)
+{
+	struct printing *printing = ctx;
+	struct zone_builder *b = printing->b;
+	for (uint32_t i = part * NAMES_PER_PART, end = part_end(b, part); i < end; i++) {
+		const struct draft_name *name = &b->names[i];
+		if (i + PREFETCH_NAMES < end)
+			image_prefetch(printing->image, name[PREFETCH_NAMES].hash);
+		if (!is_in_table(name))
+			continue;
+		put_in_bucket(printing->image, name->hash, name->node_ref);
+		printing->image->depths |= UINT64_C(1) << (name->labels < 63 ? name->labels : 63);
+	}
+	return true;
+}
+
+// By now every name has its place.
+static void link_part(void *ctx, unsigned part, unsigned thread)
+{
+	(void)thread;
+	struct printing *printing = ctx;
+	struct zone_builder *b = printing->b;
+	for (uint32_t i = part * NAMES_PER_PART; i < part_end(b, part); i++) {
+		const struct draft_name *name = &b->names[i];
+		if (!is_in_table(name))
+			continue;
+		settle_additionals(b, printing->image, name->node_ref);
+		// 0 when the wildcard is occluded
+		struct node *node = (struct node *)image_at(printing->image, name->node_ref);
+		node->wildcard_ref = name->wildcard ? b->names[name->wildcard].node_ref : 0;
+	}
 }
 
 static void put_nodes(struct press *p)
 {
-	struct image *image = p->image;
-	for (uint32_t i = 0; i < p->b->name_count; i++) {
-		struct draft_name *name = &p->b->names[i];
-		if (i + PREFETCH_NAMES < p->b->name_count)
-			image_prefetch(image, name[PREFETCH_NAMES].hash);
-		name->node_ref = 0;
-		if (name->is_glue)
-			name->glue_ref = put_node(p, name, GLUE);
-		if (!is_in_table(name))
-			continue;
-		name->node_ref = put_node(p, name, PLAIN);
-		put_in_bucket(image, name->hash, name->node_ref);
-		image->depths |= UINT64_C(1) << (name->labels < 63 ? name->labels : 63);
-	}
-	for (uint32_t i = 0; i < p->b->name_count; i++) {
-		struct draft_name *name = &p->b->names[i];
-		if (!is_in_table(name))
-			continue;
-		settle_additionals(p, name->node_ref);
-		// 0 when the wildcard is occluded
-		struct node *node = (struct node *)image_at(image, name->node_ref);
-		node->wildcard_ref = name->wildcard ? p->b->names[name->wildcard].node_ref : 0;
-	}
+	struct printing printing = { p->b, p->image, p->at };
+	unsigned parts = part_count(p->b);
+	team_run(p->b->threads, &(struct team_work){ parts, put_part, put_part_in_table }, &printing);
+	team_run(p->b->threads, &(struct team_work){ .parts = parts, .run = link_part }, &printing);
+	p->at += p->b->part_at[parts];
 }
 
 // --- proofs of a signed zone ---
@@ -514,39 +601,47 @@ static void put_nsec3_chain(struct press *p)
 
 // The link that says something about a name: for NSEC matching or covering; for NSEC3 `self` must match, and
 // the wildcard may be covered as well.
-static uint32_t link_about(const struct press *p, const uint8_t *name, unsigned bytes, bool self)
+static uint32_t link_about(const struct printing *printing, const uint8_t *name, unsigned bytes, bool self)
 {
 	struct folded_name folded;
+	const struct draft_chain *nsec3 = &printing->b->nsec3;
 	bool matches;
-	name_prepare(&folded, name, bytes, p->b->seed);
-	if (p->image->nsec_count)
-		return nsec_at_or_before(p->image, &folded);
+	name_prepare(&folded, name, bytes, printing->b->seed);
+	if (printing->image->nsec_count)
+		return nsec_at_or_before(printing->image, &folded);
 	uint8_t hash[20];
-	nsec3_hash(hash, folded.wire, bytes, p->b->nsec3.salt, p->b->nsec3.salt_bytes, p->b->nsec3.iterations);
-	uint32_t link = nsec3_at_or_before(p->image, hash, &matches);
+	nsec3_hash(hash, folded.wire, bytes, nsec3->salt, nsec3->salt_bytes, nsec3->iterations);
+	uint32_t link = nsec3_at_or_before(printing->image, hash, &matches);
 	return self && !matches ? 0 : link;
 }
 
-static void put_proofs(struct press *p)
+static void put_proof(const struct printing *printing, uint32_t index, const struct nsec3_link *links)
 {
-	const struct nsec3_link *links = image_at(p->image, p->image->nsec3_ref);
-	for (uint32_t i = 0; i < p->b->name_count; i++) {
-		const struct draft_name *name = &p->b->names[i];
-		if (!is_in_table(name))
-			continue;
-		const struct node *node = image_at(p->image, name->node_ref);
-		struct proof *proof = (struct proof *)node_proof(p->image, node);
-		if (node_rrset(p->image, node, TYPE_NSEC))
-			proof->self_ref = name->node_ref;
-		else if (p->b->own_link)
-			proof->self_ref = p->b->own_link[i] ? links[p->b->own_link[i] - 1].node_ref : 0;
-		else
-			proof->self_ref = link_about(p, name->name, name->bytes, true);
-		if (name->bytes > NAME_MAX_BYTES - 2 || (name->flags & (NODE_CUT | NODE_DNAME)))
-			continue;
-		uint8_t wildcard[NAME_MAX_BYTES] = { 1, '*' };
-		memcpy(wildcard + 2, name->name, name->bytes);
-		proof->wildcard_ref = link_about(p, wildcard, name->bytes + 2u, false);
+	const struct zone_builder *b = printing->b;
+	const struct draft_name *name = &b->names[index];
+	const struct node *node = image_at(printing->image, name->node_ref);
+	struct proof *proof = (struct proof *)node_proof(printing->image, node);
+	if (node_rrset(printing->image, node, TYPE_NSEC))
+		proof->self_ref = name->node_ref;
+	else if (b->own_link)
+		proof->self_ref = b->own_link[index] ? links[b->own_link[index] - 1].node_ref : 0;
+	else
+		proof->self_ref = link_about(printing, name->name, name->bytes, true);
+	if (name->bytes > NAME_MAX_BYTES - 2 || (name->flags & (NODE_CUT | NODE_DNAME)))
+		return;
+	uint8_t wildcard[NAME_MAX_BYTES] = { 1, '*' };
+	memcpy(wildcard + 2, name->name, name->bytes);
+	proof->wildcard_ref = link_about(printing, wildcard, name->bytes + 2u, false);
+}
+
+static void put_proofs_of_part(void *ctx, unsigned part, unsigned thread)
+{
+	(void)thread;
+	struct printing *printing = ctx;
+	const struct nsec3_link *links = image_at(printing->image, printing->image->nsec3_ref);
+	for (uint32_t i = part * NAMES_PER_PART; i < part_end(printing->b, part); i++) {
+		if (is_in_table(&printing->b->names[i]))
+			put_proof(printing, i, links);
 	}
 }
 
@@ -558,7 +653,8 @@ static void put_chains(struct press *p)
 		put_nsec3_chain(p);
 	else
 		return;
-	put_proofs(p);
+	struct printing printing = { .b = p->b, .image = p->image };
+	team_run(p->b->threads, &(struct team_work){ .parts = part_count(p->b), .run = put_proofs_of_part }, &printing);
 }
 
 static void put_negative(struct press *p)

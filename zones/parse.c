@@ -13,43 +13,10 @@
 #include <pollux/zonefile.h>
 
 #include "generate.h"
+#include "parse.h"
 #include "rrtype_table.h"
-#include "source.h"
-#include "text.h"
 
 #define CLASS_IN 1
-#define RDATA_MAX_BYTES 65535
-#define TYPE_SLOTS 256
-
-// A file being read; those that include it are above it.
-struct open_file {
-	const struct open_file *parent;
-	uint64_t device, inode; // 0, 0: not a file
-	unsigned depth;
-};
-
-struct parser {
-	record_handler *handle;
-	void *ctx;
-	struct report *report;
-	struct source_list *sources; // or NULL
-	bool may_include;
-	unsigned includes; // read so far
-	enum status stopped; // by the handler, or by want of memory
-
-	unsigned owner_bytes; // 0: no owner yet
-	bool has_default_ttl, has_last_ttl;
-	uint32_t default_ttl, last_ttl; // of $TTL, of the last record that named its own
-
-	// Mnemonics of up to 8 letters, in an open-addressed table; the letters in upper case are the key.
-	uint64_t type_key[TYPE_SLOTS];
-	uint16_t type_code[TYPE_SLOTS];
-
-	uint8_t owner[NAME_MAX_BYTES + TEXT_PAD_BYTES];
-	uint8_t rdata[RDATA_MAX_BYTES + TEXT_PAD_BYTES];
-};
-
-static void read_records(struct parser *, struct scanner *, const struct open_file *);
 
 static unsigned type_slot(uint64_t key)
 {
@@ -249,24 +216,26 @@ static bool scan_rdata(struct scanner *s, uint16_t type, struct writer *out)
 // RFC 2308 4: $TTL; before that RFC 1035 5.1: the last one named. Else the SOA's MINIMUM, once warned about.
 static bool choose_ttl(struct parser *p, struct scanner *s, struct head *head, const struct writer *rdata)
 {
+	struct ttls *ttls = &p->ttls;
 	if (head->has_ttl) {
-		p->has_last_ttl = true;
-		p->last_ttl = head->ttl;
+		p->named_ttl = ttls->has_last = true;
+		ttls->last_s = head->ttl;
 		return true;
 	}
-	if (p->has_default_ttl) {
-		head->ttl = p->default_ttl;
+	if (ttls->has_default) {
+		head->ttl = ttls->default_s;
 		return true;
 	}
-	if (!p->has_last_ttl) {
+	p->took_last_ttl |= !p->named_ttl;
+	if (!ttls->has_last) {
 		if (head->type != TYPE_SOA)
 			return scan_wrong(s, "expected a TTL: there is none here, none before, and no $TTL");
-		p->last_ttl = load_be32(rdata->at - 4);
-		scan_warn(s, "no TTL for the SOA and no $TTL: its MINIMUM of %u s is taken", p->last_ttl);
-		p->last_ttl = limit_ttl(s, p->last_ttl);
-		p->has_last_ttl = true;
+		ttls->last_s = load_be32(rdata->at - 4);
+		scan_warn(s, "no TTL for the SOA and no $TTL: its MINIMUM of %u s is taken", ttls->last_s);
+		ttls->last_s = limit_ttl(s, ttls->last_s);
+		p->named_ttl = ttls->has_last = true;
 	}
-	head->ttl = p->last_ttl;
+	head->ttl = ttls->last_s;
 	return true;
 }
 
@@ -323,8 +292,8 @@ static bool read_ttl(struct parser *p, struct scanner *s, const struct open_file
 	scan_next(s);
 	if (!end_of_directive(s))
 		return false;
-	p->default_ttl = ttl;
-	p->has_default_ttl = true;
+	p->ttls.default_s = ttl;
+	p->ttls.has_default = true;
 	return true;
 }
 
@@ -383,15 +352,22 @@ static enum status read_file(struct parser *p, int fd, const struct stat *status
 	const struct open_file self = { parent, status->st_dev, status->st_ino,
 		parent ? parent->depth + 1 : 0 };
 	struct scanner s;
+	uint8_t own_origin[NAME_MAX_BYTES];
 	size_t hint = S_ISREG(status->st_mode) ? (size_t)status->st_size : WINDOW_BYTES;
 	if (p->sources && !source_list_add(p->sources, path, status))
 		return ST_NO_MEMORY;
 	if (scan_open(&s, fd, hint, NULL, 0, path, p->report) != ST_OK)
 		return ST_NO_MEMORY;
 	scan_set_origin(&s, origin);
-	read_records(p, &s, &self);
+	scan_skip_mark(&s);
+	parser_read(p, &s, &self, own_origin, UINT64_MAX);
 	scan_close(&s);
 	return s.status;
+}
+
+enum status parser_read_file(struct parser *p, int fd, const struct stat *status, const char *path, const uint8_t *origin)
+{
+	return read_file(p, fd, status, path, origin, NULL);
 }
 
 static bool include(struct parser *p, struct scanner *s, const struct open_file *file, const char *path,
@@ -470,6 +446,7 @@ static bool read_generate(struct parser *p, struct scanner *s, const struct open
 	while (p->stopped == ST_OK && !report_is_full(p->report) &&
 		generator_next(&generator, s, &text, &bytes)) {
 		struct scanner lines;
+		uint8_t no_origin[NAME_MAX_BYTES]; // of these lines none is a directive
 		if (scan_open(&lines, -1, 0, text, bytes, s->file, p->report) != ST_OK) {
 			p->stopped = ST_NO_MEMORY;
 			break;
@@ -478,7 +455,7 @@ static bool read_generate(struct parser *p, struct scanner *s, const struct open
 		lines.fixed_line = line;
 		lines.fixed_column = column;
 		scan_set_origin(&lines, s->origin);
-		read_records(p, &lines, file);
+		parser_read(p, &lines, file, no_origin, UINT64_MAX);
 		scan_close(&lines);
 		if (p->report->errors > errors) // the next line would only say it again
 			break;
@@ -500,6 +477,9 @@ static const struct directive {
 
 static bool read_directive(struct parser *p, struct scanner *s, const struct open_file *file, uint8_t *origin)
 {
+	p->met_directive = true;
+	if (p->no_directives)
+		return true;
 	for (unsigned i = 0; i < sizeof(directives) / sizeof(*directives); i++) {
 		if (s->fixed_line == 0 && token_is(&s->token, directives[i].name)) {
 			scan_next(s);
@@ -527,23 +507,31 @@ static bool read_entry(
 	return read_record(p, s, line);
 }
 
-static void read_records(struct parser *p, struct scanner *s, const struct open_file *file)
+static bool may_go_on(const struct parser *p, const struct scanner *s)
 {
-	uint8_t origin[NAME_MAX_BYTES];
-	scan_skip_mark(s);
-	while (p->stopped == ST_OK && s->status == ST_OK && !report_is_full(p->report)) {
+	return p->stopped == ST_OK && s->status == ST_OK && !report_is_full(p->report) &&
+		!(p->no_directives && p->met_directive);
+}
+
+bool parser_read(struct parser *p, struct scanner *s, const struct open_file *file, uint8_t *origin, uint64_t until)
+{
+	while (may_go_on(p, s)) {
+		if (scan_offset(s) >= until)
+			return true;
 		bool no_owner = scan_line_is_blank(s);
 		scan_next(s);
 		if (s->token.kind == TOKEN_END_OF_FILE)
-			break;
+			return false;
 		if (s->token.kind == TOKEN_END_OF_LINE)
 			continue;
 		if (!read_entry(p, s, no_owner, file, origin))
 			scan_skip_record(s);
+		p->met_end |= s->token.kind == TOKEN_END_OF_FILE;
 	}
+	return false;
 }
 
-static struct parser *parser_new(record_handler *handle, void *ctx, struct report *report)
+struct parser *parser_new(record_handler *handle, void *ctx, struct report *report)
 {
 	struct parser *p = malloc(sizeof(*p)); // not zeroed: RDATA needs no zeros
 	if (!p)
@@ -554,6 +542,14 @@ static struct parser *parser_new(record_handler *handle, void *ctx, struct repor
 	p->report = report;
 	fill_types(p);
 	return p;
+}
+
+void parser_reset(struct parser *p, const struct ttls *ttls)
+{
+	p->stopped = ST_OK;
+	p->met_directive = p->met_end = p->named_ttl = p->took_last_ttl = false;
+	p->owner_bytes = 0;
+	p->ttls = *ttls;
 }
 
 static enum status finish(struct parser *p, enum status reading, unsigned errors_before)
@@ -570,8 +566,8 @@ static enum status finish(struct parser *p, enum status reading, unsigned errors
 	return wrong ? ST_SYNTAX : ST_OK;
 }
 
-enum status zonefile_read(const char *path, const uint8_t *origin, record_handler *handle, void *ctx,
-	struct report *report, struct zonefile_source *source)
+enum status zonefile_read_by(file_reader *read, const char *path, const uint8_t *origin, record_handler *handle,
+	void *ctx, struct report *report, struct zonefile_source *source)
 {
 	struct stat status;
 	const char *why;
@@ -592,7 +588,7 @@ enum status zonefile_read(const char *path, const uint8_t *origin, record_handle
 	}
 	p->may_include = true;
 	p->sources = source ? &sources : NULL;
-	enum status reading = read_file(p, fd, &status, path, origin, NULL);
+	enum status reading = read(p, fd, &status, path, origin);
 	close(fd);
 	enum status result = finish(p, reading, errors_before);
 	if (source)
@@ -600,11 +596,18 @@ enum status zonefile_read(const char *path, const uint8_t *origin, record_handle
 	return result;
 }
 
+enum status zonefile_read(const char *path, const uint8_t *origin, record_handler *handle, void *ctx,
+	struct report *report, struct zonefile_source *source)
+{
+	return zonefile_read_by(parser_read_file, path, origin, handle, ctx, report, source);
+}
+
 enum status zonefile_read_text(const char *text, size_t bytes, const char *name, const uint8_t *origin,
 	record_handler *handle, void *ctx, struct report *report)
 {
 	const struct open_file self = { 0 };
 	struct scanner s;
+	uint8_t own_origin[NAME_MAX_BYTES];
 	unsigned errors_before = report->errors;
 	struct parser *p = parser_new(handle, ctx, report);
 	if (!p || scan_open(&s, -1, 0, text, bytes, name, report) != ST_OK) {
@@ -612,7 +615,8 @@ enum status zonefile_read_text(const char *text, size_t bytes, const char *name,
 		return ST_NO_MEMORY;
 	}
 	scan_set_origin(&s, origin);
-	read_records(p, &s, &self);
+	scan_skip_mark(&s);
+	parser_read(p, &s, &self, own_origin, UINT64_MAX);
 	scan_close(&s);
 	return finish(p, s.status, errors_before);
 }

@@ -59,8 +59,8 @@ static void tell(struct judge *j, enum rule rule, const struct draft_name *name,
 	char text[NAME_TEXT_BYTES], mnemonic[16];
 	if (j->told[rule]++ >= TOLD_MAX)
 		return;
-	const char *file = record ? builder_file(j->b, record) : j->b->files[0];
-	report_at(j->b->report, SEVERITY_WARNING, file, record ? record->line : 0, record ? 1 : 0, "%s: %s%s%s",
+	const char *file = record ? builder_file(j->b, record) : j->b->files[0].path;
+	report_at(j->b->report, SEVERITY_WARNING, file, record ? builder_line(j->b, record) : 0, record ? 1 : 0, "%s: %s%s%s",
 		name_to_text(text, name->name), type ? rrtype_to_text(mnemonic, type) : "", type ? ": " : "", sentence[rule]);
 }
 
@@ -69,7 +69,7 @@ static void tell_rest(struct judge *j)
 	char text[NAME_TEXT_BYTES];
 	for (unsigned rule = 0; rule < RULES; rule++) {
 		if (j->told[rule] > TOLD_MAX)
-			report_at(j->b->report, SEVERITY_WARNING, j->b->files[0], 0, 0, "%s: %u times more: %s",
+			report_at(j->b->report, SEVERITY_WARNING, j->b->files[0].path, 0, 0, "%s: %u times more: %s",
 				name_to_text(text, j->b->names[0].name), j->told[rule] - TOLD_MAX, sentence[rule]);
 	}
 }
@@ -315,7 +315,7 @@ static void judge_announcement(struct zone_builder *b)
 		"neither NSEC nor NSEC3PARAM beside the DNSKEY: denials cannot be proved";
 	char text[NAME_TEXT_BYTES];
 	at = at ? at : draft_first(apex, TYPE_DNSKEY);
-	report_at(b->report, SEVERITY_WARNING, builder_file(b, at), at->line, 1, "%s: %s", name_to_text(text, apex->name), said);
+	report_at(b->report, SEVERITY_WARNING, builder_file(b, at), builder_line(b, at), 1, "%s: %s", name_to_text(text, apex->name), said);
 }
 
 static void judge_names(struct judge *j, const uint8_t *needs_link)

@@ -59,6 +59,11 @@ CHECKED enum status scan_open(struct scanner *, int fd, size_t size_hint, const 
 void scan_close(struct scanner *); // the descriptor stays open
 void scan_set_origin(struct scanner *, const uint8_t *origin);
 
+// How far the text has been read.
+static inline uint64_t scan_offset(const struct scanner *s)
+{
+	return s->window_offset + (uint64_t)(s->at - s->window);
+}
 enum token_kind scan_next(struct scanner *); // returns token.kind as well
 // Over the UTF-8 byte order mark that some editors put in front of a text.
 void scan_skip_mark(struct scanner *);

@@ -3,6 +3,7 @@
 // read at once by different threads, each with its own objects.
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,6 +50,13 @@ enum status zone_builder_add(void *builder, const struct record *);
 void zone_builder_set_report(struct zone_builder *, struct report *);
 // The time that signatures are judged by, in seconds since 1970; without it their time is not judged.
 void zone_builder_set_time(struct zone_builder *, uint64_t now_s);
+// How many threads may work on this zone at once; 1 at first. What comes out is the same.
+void zone_builder_set_threads(struct zone_builder *, unsigned threads);
+// Reading ends with ST_REFUSED soon after *interrupted is true.
+void zone_builder_set_interrupt(struct zone_builder *, const _Atomic bool *interrupted);
+// zonefile_read() into the builder; a large file is read by several threads.
+CHECKED enum status zone_builder_read(struct zone_builder *, const char *path, const uint8_t *origin, struct report *,
+	struct zonefile_source *source);
 // The zone-wide rules: one SOA, at the apex; NS at the apex; CNAME alone (RFC 1034 3.6.2, RFC 2181 10.1);
 // glue; occluded names. In a signed zone also the chain and the signatures: these are warnings, as a zone whose
 // signatures have run out still serves everybody who does not look at them. ST_INVALID: errors were reported. Call once, after the last record.

@@ -52,7 +52,7 @@ static void open_catalog(struct world *w)
 	assert_int_equal(catalog_open_writer_seeded(&w->catalog, path, saved_seed(w->images)), ST_OK);
 	reclaim_await_readers(w->catalog, w->directory);
 	w->door = side_door_new(w->base, NULL, w->directory);
-	assert_int_equal(publisher_new(&w->publisher, w->base, w->catalog, w->door, w->directory, 2), ST_OK);
+	assert_int_equal(publisher_new(&w->publisher, w->base, w->catalog, w->door, w->directory, 2, NULL), ST_OK);
 	publisher_keep_added(w->publisher, w->added, &report);
 	assert_int_equal(report.errors, 0);
 	if (w->saves)
