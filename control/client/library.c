@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <unbound-event.h>
-
 #include <pollux/log.h>
 #include <pollux/name.h>
 
@@ -224,6 +222,10 @@ static ssize_t log_line_of_library(void *ctx, const char *line, size_t bytes)
 	return (ssize_t)bytes;
 }
 
+// The library has global state that is made with the first question to a context and unmade with the context, without a
+// lock of its own.
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
 // One for all contexts, because the library has but one. It is never closed.
 static FILE *library_log;
 
@@ -247,10 +249,10 @@ static int apply(struct ub_ctx *ctx, const struct setting *s)
 	return 0;
 }
 
-struct ub_ctx *library_context(const struct library_settings *s, struct event_base *base, bool validates)
+static struct ub_ctx *make_context(const struct library_settings *s, struct event_base *base, bool validates)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, open_log);
+	if (!library_log)
+		open_log();
 	struct ub_ctx *ctx = ub_ctx_create_event(base);
 	if (!ctx) {
 		log_error("recursion: no memory for libunbound");
@@ -269,6 +271,35 @@ struct ub_ctx *library_context(const struct library_settings *s, struct event_ba
 		return ctx;
 	ub_ctx_delete(ctx);
 	return NULL;
+}
+
+struct ub_ctx *library_context(const struct library_settings *s, struct event_base *base, bool validates)
+{
+	pthread_mutex_lock(&making);
+	struct ub_ctx *ctx = make_context(s, base, validates);
+	pthread_mutex_unlock(&making);
+	return ctx;
+}
+
+bool library_ask(struct ub_ctx *context, bool first, const uint8_t *name, uint16_t type, uint16_t class,
+	ub_event_callback_type done, void *ctx)
+{
+	char text[NAME_TEXT_BYTES];
+	if (first)
+		pthread_mutex_lock(&making);
+	int error = ub_resolve_event(context, name_to_text(text, name), type, class, ctx, done, NULL);
+	if (first)
+		pthread_mutex_unlock(&making);
+	if (error)
+		log_warning("recursion: libunbound does not take %s: %s", text, ub_strerror(error));
+	return !error;
+}
+
+void library_context_free(struct ub_ctx *ctx)
+{
+	pthread_mutex_lock(&making);
+	ub_ctx_delete(ctx);
+	pthread_mutex_unlock(&making);
 }
 
 // --- results ---------------------------------------------------------------------------------------
@@ -309,6 +340,18 @@ static bool is_answer(const struct message *m)
 	return m->rcode == RCODE_NOERROR || m->rcode == RCODE_NXDOMAIN || m->rcode == RCODE_YXDOMAIN;
 }
 
+// The library lets records of other classes through. They are no part of the answer (RFC 1034 3.6).
+static void drop_foreign_classes(struct message *m)
+{
+	unsigned kept = 0, from = 0;
+	for (unsigned section = 0; section < SECTION_COUNT; section++) {
+		for (; from < m->section_at[section + 1]; from++)
+			if (m->rr[from].class == m->class)
+				m->rr[kept++] = m->rr[from];
+		m->section_at[section + 1] = kept;
+	}
+}
+
 // A result of 0 says that there is a message, not what it says: NXDOMAIN stands in it alone. Bogus data come as if
 // nothing were wrong with them (RFC 4035 5.5 wants SERVFAIL).
 void library_read_answer(struct recursor_answer *to, int rcode, const void *packet, int bytes, int security,
@@ -330,5 +373,6 @@ void library_read_answer(struct recursor_answer *to, int rcode, const void *pack
 		fail(to, EDE_NO_REACHABLE_AUTHORITY, "");
 		return;
 	}
+	drop_foreign_classes(&to->message);
 	to->rcode = (enum rcode)to->message.rcode;
 }

@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 #include <unbound.h>
+#include <unbound-event.h>
 
 #include "recursor.h"
 
@@ -16,6 +17,12 @@ void library_settings_release(struct library_settings *); // NULL is fine
 
 // A context on this event base, with caches of its own. The reason for NULL is in the log.
 struct ub_ctx *library_context(const struct library_settings *, struct event_base *, bool validates);
+
+// Asks; what the library remembers it says before the call returns. `first`: nothing has been asked of this context yet. False: it
+// did not take the question, and will not call back; the reason is in the log.
+bool library_ask(struct ub_ctx *, bool first, const uint8_t *name, uint16_t type, uint16_t class, ub_event_callback_type,
+	void *ctx);
+void library_context_free(struct ub_ctx *); // calls back for what is open; NULL is fine
 
 // A result as its callback got it. ST_NO_MEMORY: `to` says SERVFAIL, too.
 void library_read_answer(struct recursor_answer *to, int rcode, const void *packet, int bytes, int security,

@@ -7,10 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <unbound-event.h>
-
 #include <pollux/log.h>
-#include <pollux/name.h>
 
 #include "clock.h"
 #include "handover.h"
@@ -105,32 +102,36 @@ static void on_answer(void *ctx, int rcode, void *packet, int bytes, int securit
 	finish(job->shard, job);
 }
 
-static struct ub_ctx *context_of(struct shard *shard, const struct job *job)
+static unsigned index_of(const struct job *job)
 {
-	unsigned i = (job->checking_disabled ? 2u : 0) + (job->again ? 1u : 0);
+	return (job->checking_disabled ? 2u : 0) + (job->again ? 1u : 0);
+}
+
+static struct ub_ctx *context_of(struct shard *shard, const struct job *job, bool *first)
+{
+	unsigned i = index_of(job);
+	*first = !shard->context[i];
 	if (!shard->inside || shard->broken[i])
 		return NULL;
-	if (!shard->context[i])
+	if (*first)
 		shard->context[i] = library_context(shard->settings, shard->base, !job->checking_disabled);
 	shard->broken[i] = !shard->context[i]; // the reason has been logged; once is enough
 	return shard->context[i];
 }
 
-// What the library remembers it says before the call returns.
 static bool ask_library(struct shard *shard, struct job *job)
 {
-	char name[NAME_TEXT_BYTES];
-	struct ub_ctx *context = context_of(shard, job);
+	bool first;
+	struct ub_ctx *context = context_of(shard, job, &first);
 	if (!context)
 		return false;
 	job->answered = false;
 	job->starting = true;
-	int error = ub_resolve_event(
-		context, name_to_text(name, job->name), job->type, job->class, job, on_answer, NULL);
+	bool taken = library_ask(context, first, job->name, job->type, job->class, on_answer, job);
 	job->starting = false;
-	if (error)
-		log_warning("recursion: libunbound does not take %s: %s", name, ub_strerror(error));
-	return !error;
+	if (first && !taken)
+		shard->broken[index_of(job)] = true; // so are all others
+	return taken;
 }
 
 static void start(struct shard *shard, struct job *job)
@@ -208,8 +209,7 @@ static void *run(void *ctx)
 	else
 		log_error("recursion: no memory for a thread's events");
 	for (unsigned i = 0; i < CONTEXTS; i++)
-		if (shard->context[i])
-			ub_ctx_delete(shard->context[i]); // calls back for what is open
+		library_context_free(shard->context[i]);
 	if (jobs)
 		event_free(jobs);
 	event_base_free(shard->base);

@@ -79,7 +79,8 @@ static void every_wrong_line_is_named_and_then_there_are_no_anchors(void **state
 				      ". IN DS 20326 8 2 E06D4\n"
 				      "\n"
 				      ". IN A 198.18.0.1\n"
-				      ". CH DS 20326 8 2 " DIGEST "\n",
+				      ". CH DS 20326 8 2 " DIGEST "\n"
+				      ". IN DS 20326 8 2 E06D\n",
 				 &anchors),
 		ST_SYNTAX);
 	assert_int_equal(anchors.count, 0);
@@ -87,6 +88,7 @@ static void every_wrong_line_is_named_and_then_there_are_no_anchors(void **state
 	assert_non_null(strstr(said, "2: "));
 	assert_non_null(strstr(said, "4: expected a DS or DNSKEY record of class IN, found A\n"));
 	assert_non_null(strstr(said, "5: "));
+	assert_non_null(strstr(said, "6: DS: a digest of kind 2 has 32 octets, this one 2\n"));
 }
 
 static void a_file_without_anchors_or_that_is_not_there_is_an_error_of_the_file(void **state)

@@ -157,6 +157,21 @@ static void a_result_of_zero_may_hold_nxdomain_or_a_name_too_long(void **state)
 	message_clear(&answer.message);
 }
 
+static void records_of_other_classes_are_not_part_of_the_answer(void **state)
+{
+	(void)state;
+	static const uint8_t packet[] = { 0, 0, 0x81, 0x80, 0, 1, 0, 3, 0, 1, 0, 0, QUESTION, 0xc0, 12, 0, 16, 0, 3, 0, 0,
+		0, 60, 0, 2, 1, 'x', RECORD, 0xc0, 12, 0, 16, 0, 3, 0, 0, 0, 60, 0, 2, 1, 'x', RECORD };
+	struct recursor_answer answer = read_answer(0, packet, sizeof(packet), INSECURE, NULL);
+	assert_int_equal(answer.rcode, RCODE_NOERROR);
+	assert_int_equal(answer.message.section_at[SECTION_AUTHORITY], 1);
+	assert_int_equal(answer.message.section_at[SECTION_ADDITIONAL], 2);
+	assert_int_equal(answer.message.section_at[SECTION_COUNT], 2);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(answer.message.rr[i].type, TYPE_A);
+	message_clear(&answer.message);
+}
+
 static void an_error_is_servfail_wherever_it_stands(void **state)
 {
 	(void)state;
@@ -399,6 +414,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_lost_between_two_threads_of_which_one_sleeps),
 		cmocka_unit_test(a_message_is_an_answer_with_what_validation_said),
 		cmocka_unit_test(a_result_of_zero_may_hold_nxdomain_or_a_name_too_long),
+		cmocka_unit_test(records_of_other_classes_are_not_part_of_the_answer),
 		cmocka_unit_test(an_error_is_servfail_wherever_it_stands),
 		cmocka_unit_test(bogus_data_are_never_handed_on_and_the_reason_is_a_code),
 		cmocka_unit_test_setup_teardown(
