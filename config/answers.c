@@ -24,6 +24,7 @@ static bool has_chain(const struct config *config)
 {
 	return (config_has_step(config, STEP_FORWARDERS) && config->forwarder_count > 0) ||
 	       (config_has_step(config, STEP_HOSTS) && config->hosts_file_count > 0) ||
+	       (config_has_step(config, STEP_PLUGINS) && config->plugin_count > 0) ||
 	       (config_has_step(config, STEP_RECURSION) && config->recursion);
 }
 

@@ -285,14 +285,30 @@ static void check_chain(const struct checking *c)
 	}
 }
 
+static void check_plugins(const struct checking *c)
+{
+	const struct plugin_config *plugins = c->config->plugins;
+	for (unsigned i = 0; i < c->config->plugin_count; i++) {
+		for (unsigned j = 0; plugins[i].name && j < i; j++) {
+			if (!plugins[j].name || strcmp(plugins[i].name, plugins[j].name) != 0)
+				continue;
+			char path[32];
+			snprintf(path, sizeof(path), "plugins[%u].name", i);
+			say(c, SEVERITY_ERROR, path, "plugins[].name: '%s' is the name of plugins[%u] already",
+				plugins[i].name, j);
+			break;
+		}
+	}
+}
+
 static void check_purpose(const struct checking *c)
 {
 	const struct config *config = c->config;
 	if (config->zone_count == 0 && !config->zone_list && !config->zone_directory &&
-		config->forwarder_count == 0 && config->hosts_file_count == 0 && !config->recursion &&
-		c->report->errors == 0)
+		config->forwarder_count == 0 && config->hosts_file_count == 0 && config->plugin_count == 0 &&
+		!config->recursion && c->report->errors == 0)
 		say(c, SEVERITY_WARNING, "",
-			"neither zones nor hosts, forward.servers or recursion: every question will be REFUSED");
+			"neither zones nor hosts, plugins, forward.servers or recursion: every question will be REFUSED");
 }
 
 enum status config_check(
@@ -307,6 +323,7 @@ enum status config_check(
 	check_forwarders(&c);
 	check_stubs(&c);
 	check_socket_path(&c);
+	check_plugins(&c);
 	check_purpose(&c);
 	return report->errors == errors ? ST_OK : ST_INVALID;
 }

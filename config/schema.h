@@ -53,7 +53,7 @@ enum kind_id {
 #define WORDS_CLIENTS "clients"
 #define WORDS_PEER "users and @groups"
 
-enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_stub_config, OWNER_COUNT };
+enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_plugin_config, OWNER_stub_config, OWNER_COUNT };
 
 // The private half of a row; the public one is the option_info of the same index.
 struct option {

@@ -30,7 +30,7 @@ struct step_kind {
 	bool (*in_use)(const void *state); // false: nothing is configured for it; NULL: always
 	enum outcome (*run)(struct ask *, void *state);
 };
-extern const struct step_kind authorities_step, cache_step, hosts_step, forwarders_step, recursion_step;
+extern const struct step_kind authorities_step, cache_step, hosts_step, plugins_step, forwarders_step, recursion_step;
 
 // What goes with records that others gave us.
 struct verdict {

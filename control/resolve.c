@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "chain.h"
+#include "plugins.h"
 #include "reply.h"
 
 // NULL: this build has no such step.
@@ -13,6 +14,7 @@ static const struct step_kind *const kinds[STEP_COUNT] = {
 	[STEP_AUTHORITIES] = &authorities_step,
 	[STEP_CACHE] = &cache_step,
 	[STEP_HOSTS] = &hosts_step,
+	[STEP_PLUGINS] = &plugins_step,
 	[STEP_FORWARDERS] = &forwarders_step,
 	[STEP_RECURSION] = &recursion_step,
 };
@@ -95,6 +97,7 @@ static void reply_and_free(struct ask *ask)
 	struct resolver *r = ask->resolver;
 	ask_done *done = ask->done;
 	void *ctx = ask->ctx;
+	plugins_respond(ask);
 	free_ask(ask);
 	done(ctx, r->reply.wire, r->reply.bytes);
 }
@@ -251,6 +254,11 @@ unsigned resolver_rights(const struct resolver *r, const struct sockaddr_storage
 	return ACCESS_ALL;
 }
 
+bool resolver_accepts(const struct resolver *r, const struct sockaddr_storage *from)
+{
+	return resolver_rights(r, from) & ACCESS_QUERY && plugins_accept(r, (const struct sockaddr *)from);
+}
+
 static bool drops_refused(const struct resolver *r)
 {
 	struct access access;
@@ -314,15 +322,34 @@ static void run_handler(struct ask *ask, const struct opcode_row *row)
 
 // --- in ---
 
+// False: a plugin has sent it away.
+static bool is_let_in(struct ask *ask)
+{
+	switch (plugins_allow(ask)) {
+	case POLLUX_DROP:
+		ask_drop(ask);
+		return false;
+	case POLLUX_REFUSE:
+		ask->why = EDE_PROHIBITED;
+		fail(ask, RCODE_REFUSED);
+		return false;
+	case POLLUX_ALLOW:
+		break;
+	}
+	return true;
+}
+
 static void take_error(struct ask *ask, enum rcode rcode)
 {
 	const struct opcode_row *row = &ask->resolver->opcode[(ask->query.flags & FLAG_OPCODE) >> 11];
-	if (rcode == RCODE_NOTIMP && row->run && (ask->rights & row->rights) == row->rights)
-		run_handler(ask, row);
-	else if (!(ask->rights & ACCESS_QUERY))
+	if (rcode == RCODE_NOTIMP && row->run && (ask->rights & row->rights) == row->rights) {
+		if (is_let_in(ask))
+			run_handler(ask, row);
+	} else if (!(ask->rights & ACCESS_QUERY)) {
 		prohibit(ask);
-	else
+	} else {
 		fail(ask, rcode);
+	}
 }
 
 static enum query_verdict parse(struct ask *ask, const uint8_t *wire, unsigned bytes, enum rcode *rcode)
@@ -348,10 +375,10 @@ static void begin(struct ask *ask, const uint8_t *wire, unsigned bytes)
 	case QUERY_VALID:
 		if (!(ask->query.flags & FLAG_RD))
 			ask_nobody_else(ask);
-		if (ask->rights & ACCESS_QUERY)
-			ask_resume(ask, ask->order.count ? run_step(ask) : PASS);
-		else
+		if (!(ask->rights & ACCESS_QUERY))
 			prohibit(ask);
+		else if (is_let_in(ask))
+			ask_resume(ask, ask->order.count ? run_step(ask) : PASS);
 		break;
 	case QUERY_ERROR:
 		take_error(ask, rcode);

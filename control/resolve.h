@@ -56,6 +56,8 @@ bool resolver_uses_step(const struct resolver *, enum chain_step);
 
 // What this address may do (enum access_right); one that is not known (AF_UNSPEC) is ourselves and may everything.
 unsigned resolver_rights(const struct resolver *, const struct sockaddr_storage *);
+// Whether a TCP client with this address may stay.
+bool resolver_accepts(const struct resolver *, const struct sockaddr_storage *);
 // Bit n: somebody handles opcode n; for the policy, so that the dataplane passes such messages up.
 uint16_t resolver_opcodes(const struct resolver *);
 

@@ -488,7 +488,7 @@ static void refuse(int fd)
 
 static void admit(struct tcp_server *server, int fd, const struct sockaddr_storage *from)
 {
-	if (!(resolver_rights(server->resolver, from) & ACCESS_QUERY)) {
+	if (!resolver_accepts(server->resolver, from)) {
 		server->counters.refused_access++;
 		refuse(fd);
 		return;

@@ -49,6 +49,13 @@ struct zone_config {
 	unsigned line; // where the configuration or the zone list names it; 0: a file of the zone directory
 };
 
+struct plugin_config {
+	char *name, *file;
+	char *options; // NULL: none
+	unsigned time_limit_ms; // of one call
+	unsigned deadline_ms;	// of one question
+};
+
 // The steps of the resolver chain, in the order they have unless the configuration says otherwise.
 enum chain_step {
 	STEP_OVERRIDES,
@@ -101,6 +108,9 @@ struct config {
 	char **hosts_files;
 	unsigned hosts_file_count;
 	unsigned hosts_ttl_s;
+
+	struct plugin_config *plugins;
+	unsigned plugin_count;
 
 	struct ip_endpoint *forwarders; // empty: no forwarding
 	unsigned forwarder_count;

@@ -55,11 +55,11 @@ static void answer_now(struct resolver *r, const uint8_t *wire, unsigned bytes, 
 
 static unsigned rights = ACCESS_ALL;
 
-unsigned resolver_rights(const struct resolver *r, const struct sockaddr_storage *from)
+bool resolver_accepts(const struct resolver *r, const struct sockaddr_storage *from)
 {
 	(void)r;
 	assert_int_equal(from->ss_family, AF_INET);
-	return rights;
+	return rights & ACCESS_QUERY;
 }
 
 void resolver_ask(struct resolver *r, const struct asker *asker, const uint8_t *wire, unsigned bytes,

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// plugin list.
+#include "commands.h"
+#include "plugins.h"
+
+static const char *state_of(const struct plugin *p)
+{
+	if (!p->door)
+		return "failed";
+	if (plugin_is_awake(p))
+		return "ready";
+	return p->rests_until_ms == UINT64_MAX ? "disabled" : "resting";
+}
+
+// "lookup, opcode 2, respond": what it does.
+static json_t *hooks_of(const struct pollux_plugin *door)
+{
+	json_t *hooks = json_array();
+	if (door && door->lookup)
+		json_array_append_new(hooks, json_string("lookup"));
+	for (unsigned i = 1; door && door->opcode && i < 16; i++) {
+		if (door->opcodes >> i & 1)
+			json_array_append_new(hooks, json_sprintf("opcode %u", i));
+	}
+	if (door && door->allow)
+		json_array_append_new(hooks, json_string("allow"));
+	if (door && door->accept)
+		json_array_append_new(hooks, json_string("accept"));
+	if (door && door->respond)
+		json_array_append_new(hooks, json_string("respond"));
+	return hooks;
+}
+
+static void list_plugin(void *ctx, const struct plugin *p)
+{
+	const struct {
+		const char *key;
+		uint64_t value;
+	} counters[] = {
+		{ "calls", p->counters.calls },
+		{ "answers", p->counters.answers },
+		{ "errors", p->counters.errors },
+		{ "refused", p->counters.refused },
+		{ "dropped", p->counters.dropped },
+		{ "added", p->counters.added },
+		{ "slow", p->counters.slow },
+		{ "late", p->counters.late },
+		{ "passed_by", p->counters.passed_by },
+		{ "open", p->open_count },
+	};
+	json_t *row = json_object();
+	json_object_set_new(row, "name", json_text(p->name));
+	json_object_set_new(row, "state", json_string(state_of(p)));
+	json_object_set_new(row, "hooks", hooks_of(p->door));
+	for (unsigned i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+		json_object_set_new(row, counters[i].key, json_integer((json_int_t)counters[i].value));
+	json_object_set_new(row, "file", json_text(p->file));
+	json_object_set_new(
+		row, "about", p->door && p->door->about ? json_text(p->door->about) : json_null());
+	json_object_set_new(row, "failed", p->door ? json_null() : json_text(p->failed));
+	json_array_append_new(ctx, row);
+}
+
+void command_plugin_list(struct call *call)
+{
+	json_t *rows = json_array();
+	plugins_each(call_control(call)->resolver, list_plugin, rows);
+	call_reply(call, rows, NULL);
+}
