@@ -218,7 +218,7 @@ enum written { WRITTEN, TO_CONTROL, TO_NOBODY };
 
 static enum written refuse_client(const struct worker *worker, const struct query *query, struct reply *reply)
 {
-	if (worker->access.drops)
+	if (worker->access.terms.drops)
 		return TO_NOBODY;
 	answer_error_why(&worker->zones_only, query, RCODE_REFUSED, EDE_PROHIBITED, reply);
 	return WRITTEN;
