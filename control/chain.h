@@ -29,6 +29,7 @@ struct step_kind {
 	void (*free)(void *state); // waiting questions are dropped by ask_drop()
 	bool (*in_use)(const void *state); // false: nothing is configured for it; NULL: always
 	enum outcome (*run)(struct ask *, void *state);
+	bool (*holds)(const void *state, const uint8_t *name); // the name exists here, whatever others say; NULL: never
 };
 extern const struct step_kind authorities_step, cache_step, hosts_step, plugins_step, forwarders_step, recursion_step;
 
@@ -135,6 +136,8 @@ void ask_drop(struct ask *);
 // Somebody else than the step that makes it wait has the answer in hand: the step forgets it. ask_resume() is next.
 void ask_take_back(struct ask *);
 
+// A step of ours holds the wire name, so that nobody else's word that it does not exist counts.
+bool resolver_holds(const struct resolver *, const uint8_t *name);
 // The name to be found out: the query's, or where our own aliases lead. Not folded.
 const uint8_t *ask_name(const struct ask *);
 // Before a reply to this asker is written: whom the reply's options are for, and how much room there is.

@@ -15,10 +15,15 @@
 #include "chain.h"
 #include "findings.h"
 #include "hosts_table.h"
+#include "learned.h"
+#include "slices.h"
 #include "watch.h"
+
+#define CACHE_PIECE 64 // entries looked at between two looks at the clock
 
 struct hosts {
 	struct event_base *base;
+	struct resolver *resolver;
 	uint64_t seed;
 	unsigned ttl_s;
 	struct hosts_table *table; // NULL: no files, or not even an empty table found memory
@@ -34,6 +39,10 @@ struct hosts {
 	struct event *finished;
 	struct hosts_table *fresh;
 	struct findings findings;
+	// What others said of the names of a fresh table goes out of the cache.
+	struct slices *slices;
+	bool forgetting;
+	uint64_t position; // in the cache
 };
 
 // --- reading ---
@@ -72,6 +81,49 @@ static void log_findings(struct hosts *h)
 	findings_clear(&h->findings);
 }
 
+static unsigned address_of_name(uint8_t *address, const uint8_t *name);
+
+static bool holds(const void *state, const uint8_t *name)
+{
+	const struct hosts *h = state;
+	struct host_address found[HOST_ADDRESSES_MAX];
+	struct host_place place;
+	uint8_t address[16];
+	if (!h->table)
+		return false;
+	if (hosts_table_find(h->table, name, found))
+		return true;
+	unsigned length = address_of_name(address, name);
+	return length && hosts_table_name_of(h->table, address, length, &place);
+}
+
+static bool forget_piece(void *ctx)
+{
+	struct hosts *h = ctx;
+	struct cache *cache = learned_cache(learned_of(h->resolver));
+	struct cache_entry entry;
+	for (unsigned i = 0; cache && i < CACHE_PIECE; i++) {
+		if (!cache_next(cache, &h->position, &entry))
+			return false;
+		if (holds(h, entry.key.name))
+			cache_remove(cache, &entry.key);
+	}
+	return cache;
+}
+
+static void on_forgotten(void *ctx, bool finished)
+{
+	(void)finished;
+	((struct hosts *)ctx)->forgetting = false;
+}
+
+static void forget_learned(struct hosts *h)
+{
+	h->position = CACHE_START;
+	if (!h->forgetting && hosts_table_names(h->table))
+		h->forgetting = slices_start(h->slices, forget_piece, on_forgotten, h) == ST_OK;
+}
+
 static void take_fresh(struct hosts *h)
 {
 	log_findings(h);
@@ -84,6 +136,7 @@ static void take_fresh(struct hosts *h)
 	h->fresh = NULL;
 	log_info("hosts: %u names, %u addresses", hosts_table_names(h->table),
 		hosts_table_addresses(h->table));
+	forget_learned(h);
 }
 
 static void start_reading(void *ctx)
@@ -313,6 +366,7 @@ static void hosts_free(void *state)
 {
 	struct hosts *h = state;
 	forget_files(h);
+	slices_free(h->slices);
 	if (h->finished)
 		event_free(h->finished);
 	if (h->finished_fd >= 0)
@@ -328,12 +382,14 @@ static void *hosts_new(struct event_base *base, struct resolver *r, const struct
 	if (!h)
 		return NULL;
 	h->base = base;
+	h->resolver = r;
+	h->slices = slices_new(base);
 	h->seed = catalog_seed(r->catalog);
 	h->ttl_s = config->hosts_ttl_s;
 	findings_init(&h->findings);
 	h->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->finished = event_new(base, h->finished_fd, EV_READ | EV_PERSIST, on_finished, h);
-	if (h->finished_fd < 0 || !h->finished || event_add(h->finished, NULL) != 0 ||
+	if (!h->slices || h->finished_fd < 0 || !h->finished || event_add(h->finished, NULL) != 0 ||
 		!follow_files(h, config->hosts_files, config->hosts_file_count)) {
 		hosts_free(h);
 		return NULL;
@@ -358,4 +414,5 @@ const struct step_kind hosts_step = {
 	.free = hosts_free,
 	.in_use = hosts_in_use,
 	.run = from_hosts,
+	.holds = holds,
 };

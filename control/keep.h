@@ -22,7 +22,8 @@ struct learned_key {
 	KEEP_REASON(TRUNCATED, "truncated")                                                                    \
 	KEEP_REASON(NO_SOA, "no_soa") /* says no without saying for how long, RFC 2308 5 */                    \
 	KEEP_REASON(TTL, "ttl")	      /* of 0 */                                                               \
-	KEEP_REASON(SIZE, "size")     /* no entry is as large */
+	KEEP_REASON(SIZE, "size")     /* no entry is as large */                                               \
+	KEEP_REASON(HELD, "held")     /* says that a name does not exist that we hold ourselves */
 enum keep_reason {
 	KEEP_IT,
 #define KEEP_REASON(id, key) KEEP_NOT_##id,

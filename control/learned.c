@@ -96,6 +96,8 @@ static enum keep_reason store(struct learned *l, const struct cache_key *at, con
 		.why = verdict->why };
 	struct keep keep;
 	enum keep_reason reason = keep_judge(&keep, &l->rules, key, m);
+	if (m->rcode == RCODE_NXDOMAIN && resolver_holds(l->resolver, key->name))
+		reason = KEEP_NOT_HELD;
 	if (reason == KEEP_IT) {
 		record.lifetime_s = keep.ttl_s;
 		record.bytes = keep_write(
@@ -150,7 +152,7 @@ static bool prolong(struct learned *l, const struct cache_key *at, const struct 
 
 void learned_failure(struct learned *l, const struct learned_key *key, enum extended_error why)
 {
-	if (!keeps(l))
+	if (!keeps(l) || resolver_holds(l->resolver, key->name))
 		return;
 	struct cache_key at = key_of(l, key);
 	struct cache_entry entry;

@@ -31,6 +31,16 @@ bool resolver_uses_step(const struct resolver *r, enum chain_step step)
 	return kind && (!kind->in_use || kind->in_use(r->state[step]));
 }
 
+bool resolver_holds(const struct resolver *r, const uint8_t *name)
+{
+	for (unsigned i = 0; i < r->order.count; i++) {
+		const struct step_kind *kind = kinds[r->order.step[i]];
+		if (kind->holds && kind->holds(r->state[r->order.step[i]], name))
+			return true;
+	}
+	return false;
+}
+
 struct chain_order resolver_order(const struct resolver *r)
 {
 	return r->order;
