@@ -89,6 +89,15 @@ static bool take_name(struct long_call *l, const char *text)
 
 // --- stats ---
 
+static uint64_t sum_of_workers(const struct side_door *door, unsigned counter)
+{
+	const struct stats *stats = side_door_stats(door);
+	uint64_t sum = 0;
+	for (unsigned i = 0; stats && i < side_door_workers(door); i++)
+		sum += __atomic_load_n(&stats->worker[i].counter[counter], __ATOMIC_RELAXED);
+	return sum;
+}
+
 static json_t *refused_facts(const struct learned_counters *c)
 {
 	json_t *facts = json_object();
@@ -123,7 +132,7 @@ void command_cache_stats(struct call *call)
 	set_number(memory, "room_bytes", usage.room_bytes);
 	set_number(memory, "used_bytes", usage.used_bytes);
 	json_object_set_new(data, "memory", memory);
-	json_object_set_new(data, "hits", hits_facts(c, 0, c->misses));
+	json_object_set_new(data, "hits", hits_facts(c, sum_of_workers(control->door, COUNTER_cache_hit), c->misses));
 	set_number(in, "inserts", usage.inserted);
 	set_number(in, "answers", c->stored - c->stored_negative);
 	set_number(in, "negative", c->stored_negative);

@@ -164,6 +164,23 @@ static void open_tcp(struct control *control)
 	}
 }
 
+static void on_used(void *ctx, const struct msg *msg, const uint8_t *frame)
+{
+	for (unsigned at = 0; at < msg->bytes; at += sizeof(uint64_t)) {
+		uint64_t position;
+		memcpy(&position, frame + at, sizeof(position));
+		learned_used(ctx, position);
+	}
+}
+
+// What is learned lies where workers find it, and they say what of it is in use.
+static enum status open_cache(struct control *control)
+{
+	struct learned *learned = learned_of(control->resolver);
+	side_door_on(control->door, MSG_USED, on_used, learned);
+	return learned_open(learned, control->directory);
+}
+
 static enum status open_doors(struct control *control)
 {
 	control->slices = slices_new(control->base);
@@ -177,7 +194,7 @@ static enum status open_doors(struct control *control)
 	if (!control->resolver)
 		return ST_NO_MEMORY;
 	publish_policy(control); // now it is known which opcodes somebody handles
-	enum status status = learned_open(learned_of(control->resolver), control->directory);
+	enum status status = open_cache(control);
 	if (status != ST_OK)
 		return status;
 	open_tcp(control);
