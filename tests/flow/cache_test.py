@@ -152,8 +152,8 @@ def mixed_case_and_tcp_hit_what_was_learned_over_udp(rig):
             same([str(rrset.name) for rrset in reply.answer], [mixed(name) + "."], over)
             check(reply.flags & dns.flags.RA and not reply.flags & dns.flags.AA, f"flags {reply.flags:x}")
         same(server.asked(name), 1, "questions upstream")
-        before = rig.ctl_json("cache", "stats")["hits"]
-        check(before["control"] >= 1, before)
+        hits = rig.ctl_json("cache", "stats")["hits"]
+        check(hits["control"] >= 1 and hits["workers"] >= 1, hits)
 
 
 @test(CACHE)
@@ -326,14 +326,52 @@ def a_dump_is_loaded_after_everything_else_is_gone(rig):
 # Who survives whom
 
 @test(CACHE)
+def without_control_the_dataplane_goes_on_answering_and_counting_down(rig):
+    name, missing = fresh("t4"), fresh("t60")
+    with upstream(rig) as server:
+        rig.ask(name)
+        pid = rig.pid_now("control")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            left = ttl_of(rig.ask(name))
+            ask_until(rig, name, lambda reply: ttl_of(reply) < left, "a lower TTL", 3)
+            same(rig.raw(query_wire(missing), timeout=0.2), None, "the answer that nobody knows")
+            wait_until(lambda: rig.raw(query_wire(name), timeout=0.2) is None, "no answer after its end", 6)
+            # and it may as well be dead
+            os.kill(pid, signal.SIGKILL)
+        except BaseException:
+            os.kill(pid, signal.SIGCONT)
+            raise
+        rig.wait_for_restart("control", pid)
+        rig.wait_for_control()
+        same((ttl_of(rig.ask(name)), server.asked(name)), (4, 2), "TTL, questions upstream")
+
+
+@test(CACHE)
+def a_dataplane_that_restarts_answers_from_what_was_learned(rig):
+    name = fresh("t60")
+    with upstream(rig) as server:
+        rig.ask(name)
+        rig.wait_for_restart("dataplane", rig.kill("dataplane")[0])
+        os.kill(rig.pid_now("control"), signal.SIGSTOP)
+        try:
+            wait_until(lambda: rig.raw(query_wire(name), timeout=0.2), "an answer")
+        finally:
+            os.kill(rig.pid_now("control"), signal.SIGCONT)
+        same(server.asked(name), 1, "questions upstream")
+
+
+@test(CACHE)
 def control_that_restarts_finds_what_it_had_learned(rig):
     name = fresh("t60")
     with upstream(rig) as server:
         rig.ask(name)
         rig.wait_for_restart("control", rig.kill("control")[0])
         rig.wait_for_control()
-        same(len(rig.ask(name, over="tcp").answer), 1)
+        for over in ("tcp", "udp"):
+            same(len(rig.ask(name, over=over).answer), 1, over)
         same(server.asked(name), 1, "questions upstream")
+        check(rig.ctl_json("cache", "stats")["stored"]["taken_over"] >= 1, "nothing taken over")
 
 
 # Expired answers
