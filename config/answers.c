@@ -19,10 +19,18 @@ bool config_has_step(const struct config *config, enum chain_step step)
 	return !config->chain_count;
 }
 
+bool config_forwards(const struct config *config)
+{
+	bool forwards = config->forward.server_count > 0 || config->forward_resolv_conf;
+	for (unsigned i = 0; i < config->forward_zone_count && !forwards; i++)
+		forwards = config->forward_zones[i].server_count > 0;
+	return forwards && config_has_step(config, STEP_FORWARDERS);
+}
+
 // Behind the zones somebody may know more.
 static bool has_chain(const struct config *config)
 {
-	return (config_has_step(config, STEP_FORWARDERS) && config->forwarder_count > 0) ||
+	return config_forwards(config) ||
 	       (config_has_step(config, STEP_HOSTS) && config->hosts_file_count > 0) ||
 	       (config_has_step(config, STEP_PLUGINS) && config->plugin_count > 0) ||
 	       (config_has_step(config, STEP_RECURSION) && config->recursion);

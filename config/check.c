@@ -195,35 +195,61 @@ static bool is_reachable_by_ports(const struct config *config, const struct ip_e
 	return false;
 }
 
+static void check_server(const struct checking *c, const struct forward_config *forward, const char *where, unsigned i)
+{
+	const struct config *config = c->config;
+	const struct ip_endpoint *server = &forward->servers[i];
+	char path[64], text[IP_TEXT_BYTES];
+	if (!server->family)
+		return;
+	snprintf(path, sizeof(path), "%s.servers[%u]", where, i);
+	ip_print_endpoint(server, 53, text, sizeof(text));
+	bool by_ports = config->forward_via && strcmp(config->forward_via, "ports") == 0;
+	if (is_service_address(config, server->family, server->bytes))
+		say(c, SEVERITY_ERROR, path, "%s.servers: %s is a service address of this appliance: a loop", where, text);
+	else if (by_ports && ip_is_loopback(server->family, server->bytes))
+		say(c, SEVERITY_ERROR, path, "%s.servers: %s cannot be reached by way of the ports; set via: management",
+			where, text);
+	else if (by_ports && c->tree->whole && !is_reachable_by_ports(config, server))
+		say(c, SEVERITY_WARNING, path, "%s.servers: %s is on no link of the ports, and no gateway leads there", where,
+			text);
+	else if (forward->protocol == FORWARD_TLS && server->port == 53)
+		say(c, SEVERITY_ERROR, path, "%s.servers: %s: port 53 is never for TLS (RFC 7858 3.1)", where, text);
+}
+
+static void check_group(const struct checking *c, const struct forward_config *forward, const char *where)
+{
+	char path[64];
+	for (unsigned i = 0; i < forward->server_count; i++)
+		check_server(c, forward, where, i);
+	bool known = forward->tls_name || forward->tls_pin_count;
+	snprintf(path, sizeof(path), "%s.protocol", where);
+	if (forward->protocol == FORWARD_TLS && !known)
+		say(c, SEVERITY_ERROR, path,
+			"%s.protocol: tls needs tls-name or tls-pin, by which the servers are known (RFC 8310 5)", where);
+	snprintf(path, sizeof(path), "%s.tls-ca", where);
+	if (forward->tls_ca && !forward->tls_name)
+		say(c, SEVERITY_WARNING, path, "%s.tls-ca: without tls-name it is not used", where);
+	else if (forward->protocol != FORWARD_TLS && known)
+		say(c, SEVERITY_WARNING, "", "%s: tls-name and tls-pin are for protocol: tls alone", where);
+}
+
 static void check_forwarders(const struct checking *c)
 {
 	const struct config *config = c->config;
-	for (unsigned i = 0; i < config->forwarder_count; i++) {
-		const struct ip_endpoint *server = &config->forwarders[i];
-		char path[64], text[IP_TEXT_BYTES];
-		if (!server->family)
-			continue;
-		snprintf(path, sizeof(path), "forward.servers[%u]", i);
-		ip_print_endpoint(server, 53, text, sizeof(text));
-		bool by_ports = config->forward_via && strcmp(config->forward_via, "ports") == 0;
-		if (is_service_address(config, server->family, server->bytes))
-			say(c, SEVERITY_ERROR, path,
-				"forward.servers: %s is a service address of this appliance: a loop", text);
-		else if (by_ports && ip_is_loopback(server->family, server->bytes))
-			say(c, SEVERITY_ERROR, path,
-				"forward.servers: %s cannot be reached by way of the ports; set via: "
-				"management",
-				text);
-		else if (by_ports && c->tree->whole && !is_reachable_by_ports(config, server))
-			say(c, SEVERITY_WARNING, path,
-				"forward.servers: %s is on no link of the ports, and no gateway leads there",
-				text);
+	check_group(c, &config->forward, "forward");
+	for (unsigned i = 0; i < config->forward_zone_count; i++) {
+		char where[32];
+		snprintf(where, sizeof(where), "forward-zones[%u]", i);
+		check_group(c, &config->forward_zones[i], where);
 	}
-	if (config->forward_timeout_ms && config->forward_deadline_ms &&
-		config->forward_timeout_ms > config->forward_deadline_ms)
+	if (config->forward_timeout_count && config->forward_deadline_ms &&
+		config->forward_timeouts_ms[0] > config->forward_deadline_ms)
 		say(c, SEVERITY_ERROR, "forward.timeout",
 			"forward.timeout: one try (%u ms) cannot be longer than forward.deadline (%u ms)",
-			config->forward_timeout_ms, config->forward_deadline_ms);
+			config->forward_timeouts_ms[0], config->forward_deadline_ms);
+	if (config->forward_resolv_conf && config->forward.server_count)
+		say(c, SEVERITY_WARNING, "forward.resolv-conf", "forward.resolv-conf: forward.servers replace it");
 }
 
 static void check_stubs(const struct checking *c)
@@ -305,10 +331,10 @@ static void check_purpose(const struct checking *c)
 {
 	const struct config *config = c->config;
 	if (config->zone_count == 0 && !config->zone_list && !config->zone_directory &&
-		config->forwarder_count == 0 && config->hosts_file_count == 0 && config->plugin_count == 0 &&
+		!config_forwards(config) && config->hosts_file_count == 0 && config->plugin_count == 0 &&
 		!config->recursion && c->report->errors == 0)
 		say(c, SEVERITY_WARNING, "",
-			"neither zones nor hosts, plugins, forward.servers or recursion: every question will be REFUSED");
+			"neither zones nor hosts, plugins, servers to forward to or recursion: every question will be REFUSED");
 }
 
 enum status config_check(

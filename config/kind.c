@@ -406,11 +406,11 @@ static bool read_prefix(void *to, const char *text, const struct where *where, c
 	return true;
 }
 
-static bool read_endpoint(void *to, const char *text, const struct where *where, char *problem, size_t room)
+static bool read_endpoint_or(
+	void *to, const char *text, unsigned default_port, char *problem, size_t room)
 {
-	(void)where;
 	struct ip_endpoint endpoint;
-	const char *wrong = ip_read_endpoint(&endpoint, text, 53);
+	const char *wrong = ip_read_endpoint(&endpoint, text, default_port);
 	if (wrong)
 		return say(problem, room, "%s", wrong);
 	if (ip_is_no_host(endpoint.family, endpoint.bytes))
@@ -419,6 +419,64 @@ static bool read_endpoint(void *to, const char *text, const struct where *where,
 		return say(problem, room, "is link-local: it names nobody without an interface");
 	*(struct ip_endpoint *)to = endpoint;
 	return true;
+}
+
+static bool read_endpoint(void *to, const char *text, const struct where *where, char *problem, size_t room)
+{
+	(void)where;
+	return read_endpoint_or(to, text, 53, problem, room);
+}
+
+// Port 0 until the protocol is known.
+static bool read_server(void *to, const char *text, const struct where *where, char *problem, size_t room)
+{
+	(void)where;
+	return read_endpoint_or(to, text, 0, problem, room);
+}
+
+static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+#define PIN_TEXT_BYTES 44 // 32 octets: 43 digits and a "="
+
+static bool read_pin(void *to, const char *text, const struct where *where, char *problem, size_t room)
+{
+	struct tls_pin pin;
+	(void)where;
+	if (strlen(text) != PIN_TEXT_BYTES || text[PIN_TEXT_BYTES - 1] != '=')
+		return say(problem, room, "is not a SHA-256 in base64: %u characters, the last one =", PIN_TEXT_BYTES);
+	uint32_t bits = 0;
+	for (unsigned i = 0, have = 0, bytes = 0; i < PIN_TEXT_BYTES - 1; i++) {
+		const char *digit = strchr(base64_digits, text[i]);
+		if (!digit)
+			return say(problem, room, "is not base64: '%c' is no digit of it", text[i]);
+		bits = bits << 6 | (uint32_t)(digit - base64_digits);
+		have += 6;
+		if (have < 8)
+			continue;
+		have -= 8;
+		pin.sha256[bytes++] = (uint8_t)(bits >> have);
+	}
+	*(struct tls_pin *)to = pin;
+	return true;
+}
+
+static char *print_pin(const void *from, const struct option_info *info)
+{
+	const uint8_t *byte = ((const struct tls_pin *)from)->sha256;
+	char text[PIN_TEXT_BYTES + 1];
+	(void)info;
+	for (unsigned i = 0; i < PIN_TEXT_BYTES - 1; i++) {
+		unsigned at = i * 6 / 8, skip = i * 6 % 8;
+		unsigned pair = (unsigned)byte[at] << 8 | (at + 1 < sizeof(struct tls_pin) ? byte[at + 1] : 0u);
+		text[i] = base64_digits[pair >> (10 - skip) & 63];
+	}
+	text[PIN_TEXT_BYTES - 1] = '=';
+	text[PIN_TEXT_BYTES] = 0;
+	return strdup(text);
+}
+
+static bool equal_pin(const void *a, const void *b)
+{
+	return !memcmp(a, b, sizeof(struct tls_pin));
 }
 
 static bool read_router(void *to, const char *text, const struct where *where, char *problem, size_t room)
@@ -598,6 +656,9 @@ const struct kind kinds[KIND_COUNT_OF] = {
 		sizeof(struct ip_prefix), read_prefix, print_prefix, equal_prefix, NULL },
 	[KIND_ENDPOINT] = { "an address such as 198.18.0.1 or 2001:db8::1@5300", sizeof(struct ip_endpoint),
 		read_endpoint, print_endpoint, equal_endpoint, NULL },
+	[KIND_SERVER] = { "an address such as 198.18.0.1 or 2001:db8::1@5300", sizeof(struct ip_endpoint),
+		read_server, print_endpoint, equal_endpoint, NULL },
+	[KIND_PIN] = { "a SHA-256 in base64", sizeof(struct tls_pin), read_pin, print_pin, equal_pin, NULL },
 	[KIND_ROUTER] = { "an address such as 198.18.0.1", sizeof(struct ip_endpoint), read_router,
 		print_router, equal_endpoint, NULL },
 	[KIND_CLIENTS] = { "an address, a prefix such as 198.18.0.0/24, any, none or local, perhaps behind a !",

@@ -102,6 +102,8 @@ static void refuse_repeated(
 {
 	const struct kind *kind = &kinds[options[index].kind];
 	unsigned last = *list->count - 1;
+	if (options[index].kind == KIND_DURATION_MS) // one after the other, not a set
+		return;
 	for (unsigned i = 0; i < last; i++) {
 		if (!kind->equal((char *)*list->items + i * kind->bytes,
 			    (char *)*list->items + last * kind->bytes))
@@ -415,6 +417,14 @@ static void read_root(struct reading *r, const struct tree_node *root)
 			tree_describe(root, found, sizeof(found)));
 }
 
+// RFC 7858 3.1
+static void fill_ports(struct forward_config *forward)
+{
+	for (unsigned i = 0; i < forward->server_count; i++)
+		if (forward->servers[i].family && !forward->servers[i].port)
+			forward->servers[i].port = forward->protocol == FORWARD_TLS ? 853 : 53;
+}
+
 static void read_tree(struct reading *r, const struct tree *tree)
 {
 	r->tree = tree;
@@ -423,6 +433,9 @@ static void read_tree(struct reading *r, const struct tree *tree)
 		complain(r, NULL, ST_NO_MEMORY, "out of memory");
 		return;
 	}
+	fill_ports(&r->config->forward);
+	for (unsigned i = 0; i < r->config->forward_zone_count; i++)
+		fill_ports(&r->config->forward_zones[i]);
 	enum status status = config_check(r->config, tree, r->name, r->report);
 	if (r->status == ST_OK)
 		r->status = status;

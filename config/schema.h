@@ -24,6 +24,8 @@ enum kind_id {
 	KIND_SECONDS,
 	KIND_PREFIX,
 	KIND_ENDPOINT,
+	KIND_SERVER, // an endpoint whose port may be that of the protocol
+	KIND_PIN,
 	KIND_ROUTER,
 	KIND_APEX,
 	KIND_CLIENTS,
@@ -48,12 +50,14 @@ enum kind_id {
 #define WORDS_SECONDS "duration"
 #define WORDS_PREFIX "address/length"
 #define WORDS_ENDPOINT "address[@port]"
+#define WORDS_SERVER "address[@port]"
+#define WORDS_PIN "base64"
 #define WORDS_ROUTER "addresses"
 #define WORDS_APEX "domain name"
 #define WORDS_CLIENTS "clients"
 #define WORDS_PEER "users and @groups"
 
-enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_plugin_config, OWNER_stub_config, OWNER_COUNT };
+enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_plugin_config, OWNER_stub_config, OWNER_forward_config, OWNER_COUNT };
 
 // The private half of a row; the public one is the option_info of the same index.
 struct option {

@@ -317,14 +317,23 @@ static json_t *resolver_facts(struct resolver *resolver)
 	FACT(facts, c, upstream_sent);
 	FACT(facts, c, upstream_retries);
 	FACT(facts, c, upstream_tcp);
+	FACT(facts, c, upstream_tls);
+	FACT(facts, c, upstream_probes);
+	FACT(facts, c, upstream_connections);
+	FACT(facts, c, upstream_resumed);
 	FACT(facts, c, upstream_replies);
 	FACT(facts, c, upstream_mismatched);
+	FACT(facts, c, upstream_late);
+	FACT(facts, c, upstream_floods);
 	FACT(facts, c, upstream_timeouts);
 	FACT(facts, c, upstream_malformed);
 	FACT(facts, c, upstream_errors);
 	FACT(facts, c, upstream_unreachable);
 	FACT(facts, c, upstream_no_socket);
 	FACT(facts, c, upstream_without_edns);
+	FACT(facts, c, upstream_exhausted);
+	FACT(facts, c, upstream_open);
+	FACT(facts, c, upstream_sockets);
 	return facts;
 }
 
@@ -427,8 +436,8 @@ static json_t *questions_facts(const struct control *control)
 static json_t *forwarders(const struct config *config)
 {
 	json_t *list = json_array();
-	for (unsigned i = 0; i < config->forwarder_count; i++) {
-		const struct ip_endpoint *server = &config->forwarders[i];
+	for (unsigned i = 0; i < config->forward.server_count; i++) {
+		const struct ip_endpoint *server = &config->forward.servers[i];
 		char text[INET6_ADDRSTRLEN];
 		if (!inet_ntop(server->family, server->bytes, text, sizeof(text)))
 			continue;

@@ -1,166 +1,181 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The last step: other name servers. Equal questions that wait at the same time share one exchange with
-// them (RFC 5452 5: else a forger has many chances at once).
+// The step that asks other name servers: those of the longest forward zone that holds the name, one group after the
+// other until one knows.
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/tree.h>
 
-#include <pollux/log.h>
 #include <pollux/name.h>
-#include <pollux/rrtype.h>
 
 #include "chain.h"
-#include "client/upstream.h"
+#include "forward_groups.h"
 #include "learned.h"
-#include "tap.h"
-
-#define STREAM_IDLE_MS 10000
-#define TYPE_TKEY_CODE 249
-#define TYPE_TSIG_CODE 250
-
-// A question to others, and who waits for its answer.
-struct pending {
-	RB_ENTRY(pending) by_question;
-	struct forwarders *forwarders;
-	TAILQ_HEAD(, ask) asks;
-	uint16_t type, class;
-	bool dnssec_ok, checking_disabled;
-	unsigned name_bytes;
-	uint8_t name[NAME_MAX_BYTES]; // folded
-};
-
-RB_HEAD(pending_tree, pending);
 
 struct forwarders {
 	struct resolver *resolver;
-	struct upstream *upstream;
-	struct pending_tree pending;
-	unsigned servers, max_waiting;
-	bool by_ports; // questions leave through the TAP
+	struct groups *groups;
+	unsigned max_waiting;
+	bool ends;
 };
 
-static int compare_pending(const struct pending *a, const struct pending *b)
+// One question to the servers of one group.
+struct errand {
+	struct pending pending; // first: it is what the asks wait for
+	struct forwarders *forwarders;
+	struct group *group;
+};
+
+static const char *words_of(enum peer_protocol protocol)
 {
-	if (a->name_bytes != b->name_bytes)
-		return a->name_bytes < b->name_bytes ? -1 : 1;
-	if (a->type != b->type)
-		return a->type < b->type ? -1 : 1;
-	if (a->class != b->class)
-		return a->class < b->class ? -1 : 1;
-	unsigned flags_a = a->dnssec_ok * 2u + a->checking_disabled,
-		 flags_b = b->dnssec_ok * 2u + b->checking_disabled;
-	if (flags_a != flags_b)
-		return flags_a < flags_b ? -1 : 1;
-	return memcmp(a->name, b->name, a->name_bytes);
+	static const char *const words[] = { [PEER_UDP] = "UDP", [PEER_TCP] = "TCP", [PEER_TLS] = "TLS" };
+	return words[protocol];
 }
 
-RB_GENERATE_INTERNAL(pending_tree, pending, by_question, compare_pending, __attribute__((unused)) static)
-
-// Callees may ask again at once, so the question is out of the tree before the first of them hears.
-static enum outcome take_reply(struct ask *ask, const struct message *reply)
+static void note_end(struct ask *ask, const struct upstream_end *end)
 {
-	static const struct verdict nothing_more = { .why = EDE_NONE };
-	if (reply->rcode == RCODE_NXDOMAIN)
-		return ask_keep_negative(ask, reply, &nothing_more);
-	return ask_reply(ask, reply, &nothing_more);
+	char text[FORWARDER_TEXT_BYTES];
+	if (!ask->trace)
+		return;
+	if (end->server)
+		ask_note(ask, "%s over %s: %s, %u sent", forwarder_to_text(text, end->server), words_of(end->over),
+			lookup_text(end->lookup), end->sent);
+	else
+		ask_note(ask, "%s, %u sent", lookup_text(end->lookup), end->sent);
 }
 
-static void learn(struct pending *pending, enum status status, const struct message *reply)
+static struct verdict verdict_of(const struct group *group, const struct message *reply)
 {
-	static const struct verdict nothing_more = { .why = EDE_NONE };
-	struct learned *learned = learned_of(pending->forwarders->resolver);
-	const struct learned_key key = { pending->name, pending->type, pending->class, pending->dnssec_ok,
-		pending->checking_disabled };
-	if (status == ST_OK)
-		learned_store(learned, &key, reply, &nothing_more);
-	else if (status != ST_CANCELLED)
-		learned_failure(learned, &key, EDE_NO_REACHABLE_AUTHORITY);
+	return (struct verdict){ .flags = group->trusts_ad ? reply->flags & FLAG_AD : 0, .why = EDE_NONE };
 }
 
-static void on_upstream(void *ctx, enum status status, const struct message *reply)
+// RFC 8914 4.23, 4.24
+static enum extended_error reason_of(enum lookup lookup)
 {
-	struct pending *pending = ctx;
-	RB_REMOVE(pending_tree, &pending->forwarders->pending, pending);
-	learn(pending, status, reply);
+	return lookup == LOOKUP_IO ? EDE_NETWORK_ERROR : EDE_NO_REACHABLE_AUTHORITY;
+}
+
+static bool is_final(const struct group *group, enum lookup lookup)
+{
+	return lookup == LOOKUP_ANSWER || (lookup == LOOKUP_NXDOMAIN && group->nxdomain_is_final);
+}
+
+// What the next group may know better is not learned from this one.
+static void learn(const struct errand *errand, const struct upstream_end *end)
+{
+	const struct pending *p = &errand->pending;
+	struct learned *learned = learned_of(errand->forwarders->resolver);
+	const struct learned_key key = { p->name, p->type, p->class, p->dnssec_ok, p->checking_disabled };
+	const struct ask *ask = TAILQ_FIRST(&p->asks);
+	if (end->lookup == LOOKUP_CANCELLED || (errand->group->next && !is_final(errand->group, end->lookup)))
+		return;
+	if (end->reply) {
+		const struct verdict verdict = verdict_of(errand->group, end->reply);
+		learned_store(learned, &key, end->reply, &verdict);
+	} else if (!ask || !ask->negative) { // a "no" of an earlier group is still an answer
+		learned_failure(learned, &key, reason_of(end->lookup));
+	}
+}
+
+static enum outcome ask_groups(struct ask *ask, struct forwarders *f, struct group *group);
+
+// Whoever could know and failed leaves SERVFAIL behind, whatever they said.
+static enum outcome take_end(struct ask *ask, const struct errand *errand, const struct upstream_end *end)
+{
+	struct group *group = errand->group;
+	note_end(ask, end);
+	if (is_final(group, end->lookup)) {
+		const struct verdict verdict = verdict_of(group, end->reply);
+		return ask_reply(ask, end->reply, &verdict);
+	}
+	if (end->lookup == LOOKUP_NXDOMAIN) {
+		const struct verdict verdict = verdict_of(group, end->reply);
+		ask_keep_negative(ask, end->reply, &verdict);
+	} else {
+		ask->rcode = RCODE_SERVFAIL;
+		ask->why = reason_of(end->lookup);
+	}
+	// Cancelled: the group is on its way out, and its neighbours may be, too.
+	return end->lookup == LOOKUP_CANCELLED ? PASS : ask_groups(ask, errand->forwarders, group->next);
+}
+
+static void on_upstream(void *ctx, const struct upstream_end *end)
+{
+	struct errand *errand = ctx;
 	struct ask *ask;
-	while ((ask = TAILQ_FIRST(&pending->asks))) {
-		TAILQ_REMOVE(&pending->asks, ask, waiting);
-		if (status == ST_CANCELLED) {
+	pending_remove(&errand->group->asked, &errand->pending);
+	learn(errand, end);
+	while ((ask = pending_take(&errand->pending))) {
+		if (errand->forwarders->ends)
 			ask_drop(ask);
+		else
+			ask_resume(ask, take_end(ask, errand, end));
+	}
+	free(errand);
+}
+
+static struct pending *ask_upstream(struct forwarders *f, struct group *group, const struct ask *ask)
+{
+	struct errand *errand = malloc(sizeof(*errand));
+	if (!errand)
+		return NULL;
+	struct pending *p = &errand->pending;
+	pending_init(p, ask);
+	errand->forwarders = f;
+	errand->group = group;
+	const struct upstream_question question = { p->name, p->type, p->class, p->dnssec_ok, p->checking_disabled };
+	if (upstream_ask(group->upstream, &question, on_upstream, errand) != ST_OK) {
+		free(errand);
+		return NULL;
+	}
+	pending_add(&group->asked, p);
+	return p;
+}
+
+static bool wait_for(struct ask *ask, struct forwarders *f, struct group *group)
+{
+	struct pending like;
+	pending_init(&like, ask);
+	struct pending *pending = pending_find(&group->asked, &like);
+	if (pending)
+		f->resolver->counters.coalesced++;
+	else if (!(pending = ask_upstream(f, group, ask)))
+		return false;
+	pending_wait(pending, ask);
+	return true;
+}
+
+// This group, or the next one of its zone that can be asked.
+static enum outcome ask_groups(struct ask *ask, struct forwarders *f, struct group *group)
+{
+	for (; group; group = group->next) {
+		if (group->is_closed)
 			continue;
-		}
-		ask->rcode = RCODE_SERVFAIL; // those who could know failed, whatever they said
-		ask->why = EDE_NO_REACHABLE_AUTHORITY;
-		ask_resume(ask, status == ST_OK ? take_reply(ask, reply) : PASS);
+		if (group->servers && wait_for(ask, f, group))
+			return WAIT;
+		ask->rcode = RCODE_SERVFAIL;
+		ask->why = EDE_NETWORK_ERROR;
 	}
-	free(pending);
-}
-
-static void fill_key(struct pending *key, const struct ask *ask)
-{
-	const struct query *q = &ask->query;
-	key->name_bytes = name_fold(key->name, ask_name(ask));
-	key->type = q->type;
-	key->class = q->class;
-	key->dnssec_ok = q->dnssec_ok;
-	key->checking_disabled = q->flags & FLAG_CD;
-}
-
-static struct pending *ask_upstream(struct forwarders *f, const struct pending *key)
-{
-	struct pending *pending = malloc(sizeof(*pending));
-	if (!pending)
-		return NULL;
-	*pending = *key;
-	pending->forwarders = f;
-	TAILQ_INIT(&pending->asks);
-	const struct upstream_question question = { pending->name, key->type, key->class, key->dnssec_ok,
-		key->checking_disabled };
-	if (upstream_ask(f->upstream, &question, on_upstream, pending) != ST_OK) {
-		free(pending);
-		return NULL;
-	}
-	RB_INSERT(pending_tree, &f->pending, pending);
-	return pending;
-}
-
-// Transfers and what is meant for one neighbour alone never go further.
-static bool may_be_forwarded(const struct query *q)
-{
-	return q->flags & FLAG_RD && q->type != TYPE_AXFR && q->type != TYPE_IXFR && q->type != TYPE_OPT &&
-	       q->type != TYPE_TKEY_CODE && q->type != TYPE_TSIG_CODE;
-}
-
-static void forget(struct ask *ask)
-{
-	struct pending *pending = ask->step_ctx;
-	TAILQ_REMOVE(&pending->asks, ask, waiting); // its answer is still of use to the cache
+	return PASS;
 }
 
 static enum outcome from_forwarders(struct ask *ask, void *state)
 {
 	struct forwarders *f = state;
 	struct resolver *r = f->resolver;
-	if (!f->servers || !may_be_forwarded(&ask->query))
+	if (!pending_may_ask(&ask->query))
 		return PASS;
-	ask->rcode = RCODE_SERVFAIL;
+	uint8_t name[NAME_MAX_BYTES];
+	name_fold(name, ask_name(ask));
+	struct group *group = groups_find(f->groups, name);
+	if (!group || (group->is_closed && !group->next))
+		return PASS;
 	if (r->counters.open >= f->max_waiting) {
 		r->counters.full++;
+		ask->rcode = RCODE_SERVFAIL;
 		return PASS;
 	}
-	struct pending key;
-	fill_key(&key, ask);
-	struct pending *pending = RB_FIND(pending_tree, &f->pending, &key);
-	if (pending)
-		r->counters.coalesced++;
-	else if (!(pending = ask_upstream(f, &key)))
-		return PASS;
-	TAILQ_INSERT_TAIL(&pending->asks, ask, waiting);
-	ask->forget = forget;
-	ask->step_ctx = pending;
-	return WAIT;
+	return ask_groups(ask, f, group);
 }
 
 char *forwarder_to_text(char *to, const struct sockaddr *address)
@@ -176,72 +191,11 @@ char *forwarder_to_text(char *to, const struct sockaddr *address)
 	return to;
 }
 
-static int open_socket(void *ctx, int family, int type)
-{
-	const struct forwarders *f = ctx;
-	if (f->resolver->tap && f->by_ports)
-		return tap_socket(f->resolver->tap, family, type);
-	return socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-}
-
-static void on_server(void *ctx, const struct sockaddr *address, bool answers)
-{
-	char text[FORWARDER_TEXT_BYTES];
-	(void)ctx;
-	if (answers)
-		log_info("forwarder %s answers again", forwarder_to_text(text, address));
-	else
-		log_warning("forwarder %s does not answer", forwarder_to_text(text, address));
-}
-
-static struct upstream_options options_of(struct forwarders *f, const struct config *config)
-{
-	return (struct upstream_options){
-		.timeout_ms = config->forward_timeout_ms,
-		.deadline_ms = config->forward_deadline_ms,
-		.idle_ms = STREAM_IDLE_MS,
-		.max_open = config->forward_max_open,
-		.udp_size = (uint16_t)config->udp_size,
-		.mix_case = true,
-		.open_socket = open_socket,
-		.socket_ctx = f,
-		.on_server = on_server,
-	};
-}
-
-static struct sockaddr_storage address_of(const struct ip_endpoint *endpoint)
-{
-	struct sockaddr_storage address;
-	memset(&address, 0, sizeof(address)); // padding, too: addresses are compared as a whole
-	if (endpoint->family == AF_INET) {
-		struct sockaddr_in *ip4 = (struct sockaddr_in *)&address;
-		ip4->sin_family = AF_INET;
-		ip4->sin_port = htons(endpoint->port);
-		memcpy(&ip4->sin_addr, endpoint->bytes, sizeof(ip4->sin_addr));
-	} else {
-		struct sockaddr_in6 *ip6 = (struct sockaddr_in6 *)&address;
-		ip6->sin6_family = AF_INET6;
-		ip6->sin6_port = htons(endpoint->port);
-		memcpy(&ip6->sin6_addr, endpoint->bytes, sizeof(ip6->sin6_addr));
-	}
-	return address;
-}
-
 static void forwarders_reconfigure(void *state, const struct config *config)
 {
 	struct forwarders *f = state;
-	struct upstream_options options = options_of(f, config);
 	f->max_waiting = config->forward_max_open;
-	f->by_ports = !strcmp(config->forward_via, "ports");
-	struct sockaddr_storage *addresses = calloc(config->forwarder_count + 1u, sizeof(*addresses));
-	for (unsigned i = 0; addresses && i < config->forwarder_count; i++)
-		addresses[i] = address_of(&config->forwarders[i]);
-	upstream_set_options(f->upstream, &options);
-	if (addresses && upstream_set_servers(f->upstream, addresses, config->forwarder_count) == ST_OK)
-		f->servers = config->forwarder_count;
-	else
-		log_error("no memory for the forwarders; the former ones stay");
-	free(addresses);
+	groups_configure(f->groups, config);
 }
 
 static void *forwarders_new(struct event_base *base, struct resolver *resolver, const struct config *config)
@@ -249,11 +203,9 @@ static void *forwarders_new(struct event_base *base, struct resolver *resolver, 
 	struct forwarders *f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
-	struct upstream_options options = options_of(f, config);
 	f->resolver = resolver;
-	RB_INIT(&f->pending);
-	f->upstream = upstream_new(base, &options);
-	if (!f->upstream) {
+	f->groups = groups_new(base, resolver->tap);
+	if (!f->groups) {
 		free(f);
 		return NULL;
 	}
@@ -264,13 +216,14 @@ static void *forwarders_new(struct event_base *base, struct resolver *resolver, 
 static void forwarders_free(void *state)
 {
 	struct forwarders *f = state;
-	upstream_free(f->upstream);
+	f->ends = true;
+	groups_free(f->groups);
 	free(f);
 }
 
 static bool forwarders_in_use(const void *state)
 {
-	return ((const struct forwarders *)state)->servers;
+	return groups_any(((const struct forwarders *)state)->groups);
 }
 
 const struct step_kind forwarders_step = {
@@ -283,26 +236,52 @@ const struct step_kind forwarders_step = {
 	.run = from_forwarders,
 };
 
-void resolver_each_forwarder(
-	const struct resolver *r, void (*visit)(void *ctx, const struct upstream_server *), void *ctx)
+void resolver_each_forward_group(const struct resolver *r, void (*visit)(void *ctx, struct group *), void *ctx)
 {
 	const struct forwarders *f = r->state[STEP_FORWARDERS];
-	upstream_each_server(f->upstream, visit, ctx);
+	groups_each(f->groups, visit, ctx);
+}
+
+void resolver_reload_forwarders(struct resolver *r)
+{
+	struct forwarders *f = r->state[STEP_FORWARDERS];
+	groups_reload(f->groups);
+}
+
+static void count_group(void *ctx, struct group *group)
+{
+	struct resolver_counters *to = ctx;
+	if (!group->upstream)
+		return;
+	const struct upstream_counters *from = upstream_counters(group->upstream);
+#define ADD(name) to->upstream_##name += from->name
+	ADD(sent);
+	ADD(retries);
+	ADD(tcp);
+	ADD(tls);
+	ADD(probes);
+	ADD(connections);
+	ADD(resumed);
+	ADD(replies);
+	ADD(mismatched);
+	ADD(late);
+	ADD(floods);
+	ADD(timeouts);
+	ADD(malformed);
+	ADD(errors);
+	ADD(unreachable);
+	ADD(no_socket);
+	ADD(without_edns);
+	ADD(exhausted);
+	ADD(open);
+	ADD(sockets);
+#undef ADD
 }
 
 void forwarders_count(const void *state, struct resolver_counters *to)
 {
 	const struct forwarders *f = state;
-	const struct upstream_counters *from = upstream_counters(f->upstream);
-	to->upstream_sent = from->sent;
-	to->upstream_retries = from->retries;
-	to->upstream_tcp = from->tcp;
-	to->upstream_replies = from->replies;
-	to->upstream_mismatched = from->mismatched;
-	to->upstream_timeouts = from->timeouts;
-	to->upstream_malformed = from->malformed;
-	to->upstream_errors = from->errors;
-	to->upstream_unreachable = from->unreachable;
-	to->upstream_no_socket = from->no_socket;
-	to->upstream_without_edns = from->without_edns;
+	to->upstream_sent = to->upstream_retries = to->upstream_tcp = to->upstream_tls = to->upstream_probes = to->upstream_connections = to->upstream_resumed = to->upstream_replies = to->upstream_mismatched = to->upstream_late = 0;
+	to->upstream_floods = to->upstream_timeouts = to->upstream_malformed = to->upstream_errors = to->upstream_unreachable = to->upstream_no_socket = to->upstream_without_edns = to->upstream_exhausted = to->upstream_open = to->upstream_sockets = 0;
+	groups_each(f->groups, count_group, to);
 }

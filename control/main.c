@@ -119,7 +119,7 @@ static struct pidfh *claim_instance(const struct config *config)
 static void allow_descriptors(const struct config *config)
 {
 	struct rlimit limit;
-	// A forwarded question has one socket, and as many again are there for retries.
+	// 32 questions share a socket; the worst case of one each is not worth as many descriptors.
 	rlim_t wanted = (rlim_t)config->tcp_max_clients + 2 * (rlim_t)config->forward_max_open + DESCRIPTORS_SPARE;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;

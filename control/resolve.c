@@ -482,7 +482,7 @@ enum status resolver_refresh(struct resolver *r, const uint8_t *name, uint16_t t
 	store_be16(question + name_bytes, type);
 	store_be16(question + name_bytes + 2, CLASS_IN);
 	unsigned bytes = message_write_query(wire, 0, FLAG_RD | (checking_disabled ? FLAG_CD : 0), question, name_bytes + 4,
-		DNS_UDP_CEILING_BYTES, dnssec_ok);
+		DNS_UDP_CEILING_BYTES, dnssec_ok, 0);
 	ask->for_nobody = true;
 	ask->order = behind_cache(&r->order);
 	r->counters.refreshed++;

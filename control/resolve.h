@@ -71,13 +71,17 @@ struct resolver_counters {
 	uint64_t turns_queued, turns_refused, turns_late;
 	uint64_t malformed; // answered FORMERR, NOTIMP or BADVERS
 	uint64_t full;	    // answered SERVFAIL at once: forward.max-open questions were waiting
-	uint64_t upstream_sent, upstream_retries, upstream_tcp, upstream_replies, upstream_mismatched, upstream_timeouts;
+	// Of the forwarders now in the configuration; see client/upstream.h.
+	uint64_t upstream_sent, upstream_retries, upstream_tcp, upstream_tls, upstream_probes, upstream_connections;
+	uint64_t upstream_resumed, upstream_replies, upstream_mismatched, upstream_late, upstream_floods;
 	uint64_t upstream_malformed, upstream_errors; // replies: unreadable, or with an rcode that is no answer
-	uint64_t upstream_unreachable, upstream_no_socket, upstream_without_edns;
+	uint64_t upstream_timeouts, upstream_unreachable, upstream_no_socket, upstream_without_edns, upstream_exhausted;
+	uint64_t upstream_open, upstream_sockets;
 };
-// Each forwarder and what is known about it, see client/upstream.h.
-struct upstream_server;
-void resolver_each_forwarder(const struct resolver *, void (*visit)(void *ctx, const struct upstream_server *), void *ctx);
+// Whom to forward to, see forward_groups.h.
+struct group;
+void resolver_each_forward_group(const struct resolver *, void (*visit)(void *ctx, struct group *), void *ctx);
+void resolver_reload_forwarders(struct resolver *); // reads the resolver file again
 // "198.18.0.1@53", as in the configuration. `to` has room for FORWARDER_TEXT_BYTES and is returned.
 #define FORWARDER_TEXT_BYTES 64
 char *forwarder_to_text(char *to, const struct sockaddr *);

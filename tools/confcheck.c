@@ -175,8 +175,8 @@ static int check_file(const char *path, bool print, bool read_zones)
 		config_print(config, stdout);
 	else if (report.errors == 0)
 		printf("%s: good: %u port%s, %u zone%s, %u forwarder%s\n", path, config->port_count,
-			plural(config->port_count), zones, plural(zones), config->forwarder_count,
-			plural(config->forwarder_count));
+			plural(config->port_count), zones, plural(zones), config->forward.server_count,
+			plural(config->forward.server_count));
 	config_free(config);
 	return report.errors ? EXIT_BAD : EXIT_GOOD;
 }

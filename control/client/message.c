@@ -11,6 +11,7 @@
 #define POINTER_MASK 0xc000u // RFC 1035 4.1.4
 #define RR_FIXED_BYTES 10    // type, class, TTL, RDLENGTH
 #define RR_LEAST_BYTES 11
+#define PADDING_CODE 12
 
 // Memory of one message: blocks that are freed together.
 struct message_chunk {
@@ -297,7 +298,7 @@ static void write_opt(struct writer *out, uint16_t udp_size, uint16_t rcode, boo
 }
 
 unsigned message_write_query(uint8_t *to, uint16_t id, uint16_t flags, const uint8_t *question,
-	unsigned question_bytes, uint16_t udp_size, bool dnssec_ok)
+	unsigned question_bytes, uint16_t udp_size, bool dnssec_ok, unsigned pad_to)
 {
 	memset(to, 0, DNS_HEADER_BYTES);
 	store_be16(to, id);
@@ -309,6 +310,15 @@ unsigned message_write_query(uint8_t *to, uint16_t id, uint16_t flags, const uin
 	write_bytes(&out, question, question_bytes);
 	if (udp_size)
 		write_opt(&out, udp_size, 0, dnssec_ok);
+	if (udp_size && pad_to > 1) { // RFC 7830 3
+		unsigned bytes = (unsigned)writer_bytes(&out) + 4, padding = (pad_to - bytes % pad_to) % pad_to;
+		store_be16(out.at - 2, (uint16_t)(4 + padding)); // RDLENGTH of the OPT
+		write_be16(&out, PADDING_CODE);
+		write_be16(&out, (uint16_t)padding);
+		uint8_t *zeros = write_room(&out, padding);
+		if (zeros)
+			memset(zeros, 0, padding);
+	}
 	return (unsigned)writer_bytes(&out);
 }
 

@@ -62,11 +62,13 @@ struct composer {
 	bool edns;
 };
 
-// A query with one question, 12 + question + OPT octets. `udp_size` 0: no OPT. `question`: name, type and
-// class as they go out. `to` has room for QUERY_WIRE_BYTES. Returns the length.
-#define QUERY_WIRE_BYTES (DNS_HEADER_BYTES + NAME_MAX_BYTES + 4 + OPT_BYTES)
+// A query with one question, 12 + question + OPT octets. `udp_size` 0: no OPT. `question`: name, type and class as they
+// go out. `pad_to` > 1: the OPT is padded until the length is a multiple of that (RFC 8467 4.1 wants 128). `to` has room
+// for QUERY_WIRE_BYTES. Returns the length.
+#define QUERY_PADDING 128
+#define QUERY_WIRE_BYTES (DNS_HEADER_BYTES + NAME_MAX_BYTES + 4 + OPT_BYTES + 4 + QUERY_PADDING)
 unsigned message_write_query(uint8_t *to, uint16_t id, uint16_t flags, const uint8_t *question,
-	unsigned question_bytes, uint16_t udp_size, bool dnssec_ok);
+	unsigned question_bytes, uint16_t udp_size, bool dnssec_ok, unsigned pad_to);
 
 // Header and question, octet for octet. `room` is what the whole message may take; `edns` keeps the room
 // of an OPT free. False: not even that fits.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ports.h"
 #include "server.h"
 #include "stream.h"
 
@@ -10,35 +12,58 @@
 #define BACKOFF_FIRST_US UINT64_C(1000000)
 #define BACKOFF_DOUBLINGS 6
 #define NEWS_US UINT64_C(10000000) // a server that comes and goes is not told about more often
-#define DECAY_SHIFT                                                                                          \
-	6 // what an unused server's time shrinks by for each question, so that it gets another try
+#define TROUBLE_US UINT64_C(60000000)
+#define DECAY_SHIFT 6 // what an unused server's time shrinks by for each question, so that it gets another try
 
-static const struct server *find_same(const struct server_list *list, const struct sockaddr_storage *address)
+static const struct server *find_same(const struct server_list *list, const struct upstream_peer *peer)
 {
 	for (unsigned i = 0; list && i < list->count; i++) {
-		if (!memcmp(&list->server[i].address, address, sizeof(*address)))
+		const struct upstream_peer *known = &list->server[i].peer;
+		if (known->protocol == peer->protocol && !memcmp(&known->address, &peer->address, sizeof(peer->address)))
 			return &list->server[i];
 	}
 	return NULL;
 }
 
-struct server_list *server_list_new(
-	const struct sockaddr_storage *addresses, unsigned count, const struct server_list *former)
+// What was learned, but nothing that questions under way still use.
+static void take_over(struct server *server, const struct server *known)
 {
+	SSL_SESSION *session = known->peer.tls == server->peer.tls ? known->session : NULL;
+	struct upstream_peer peer = server->peer;
+	*server = *known;
+	server->peer = peer;
+	server->open = 0;
+	server->probed = false;
+	server->ports = NULL;
+	server->session = session;
+	if (session)
+		SSL_SESSION_up_ref(session);
+	if (known->peer.tls != peer.tls) { // other certificates are good now
+		server->trouble[0] = 0;
+		server->connect_at_us = 0;
+	}
+	memset(server->stream, 0, sizeof(server->stream));
+}
+
+struct server_list *server_list_new(
+	const struct upstream_peer *peers, unsigned count, const struct server_list *former)
+{
+	count = count < SERVERS_MAX ? count : SERVERS_MAX;
 	struct server_list *list = calloc(1, sizeof(*list) + count * sizeof(list->server[0]));
 	if (!list)
 		return NULL;
 	list->references = 1;
-	list->count = count < SERVERS_MAX ? count : SERVERS_MAX;
-	for (unsigned i = 0; i < list->count; i++) {
+	list->count = count;
+	for (unsigned i = 0; i < count; i++) {
 		struct server *server = &list->server[i];
-		const struct server *known = find_same(former, &addresses[i]);
+		const struct server *known = find_same(former, &peers[i]);
+		server->peer = peers[i];
+		if (server->peer.tls)
+			tls_profile_keep(server->peer.tls);
 		if (known)
-			*server = *known;
-		server->stream = NULL; // questions of the former list still use it
-		server->address = addresses[i];
-		server->address_bytes = addresses[i].ss_family == AF_INET ? sizeof(struct sockaddr_in)
-									  : sizeof(struct sockaddr_in6);
+			take_over(server, known);
+		server->address_bytes = peers[i].address.ss_family == AF_INET ? sizeof(struct sockaddr_in)
+									      : sizeof(struct sockaddr_in6);
 	}
 	return list;
 }
@@ -53,8 +78,14 @@ void server_list_drop(struct server_list *list)
 {
 	if (!list || --list->references)
 		return;
-	for (unsigned i = 0; i < list->count; i++)
-		stream_close(list->server[i].stream);
+	for (unsigned i = 0; i < list->count; i++) {
+		struct server *server = &list->server[i];
+		for (unsigned k = 0; k < SERVER_STREAMS; k++)
+			stream_close(server->stream[k]);
+		ports_free(server->ports);
+		SSL_SESSION_free(server->session);
+		tls_profile_drop(server->peer.tls);
+	}
 	free(list);
 }
 
@@ -73,30 +104,44 @@ bool server_has_news(struct server *server, uint64_t now_us)
 	return true;
 }
 
+bool server_wants_probe(const struct server *server, uint64_t now_us)
+{
+	return server_is_silent(server) && !server->probed && now_us >= server->down_until_us;
+}
+
+bool server_has_trouble(struct server *server, const char *reason, uint64_t now_us)
+{
+	bool news = strcmp(server->trouble, reason) != 0 || now_us - server->trouble_said_at_us >= TROUBLE_US;
+	strlcpy(server->trouble, reason, sizeof(server->trouble));
+	if (news)
+		server->trouble_said_at_us = now_us;
+	return news;
+}
+
 // Orders servers for one question; the smallest is asked.
 struct rank {
 	unsigned tries;
-	bool waits; // silent of late, and not to be tried again yet
+	bool silent; // of late
 	uint64_t time_us;
 };
 
-static struct rank rank_of(const struct server *server, unsigned tries, uint64_t now_us)
+static struct rank rank_of(
+	const struct server_list *list, unsigned i, const struct server_tries *tries, bool in_turn)
 {
+	const struct server *server = &list->server[i];
 	bool silent = server_is_silent(server);
-	bool waits = silent && now_us < server->down_until_us;
-	// One whose back-off has ended goes first, once: that is how its return is noticed.
-	return (struct rank){ tries, waits,
-		silent && !waits ? 0
-		: waits		 ? server->down_until_us
-				 : server->srtt_us };
+	return (struct rank){ tries->count[i], silent,
+		silent	  ? server->down_until_us
+		: in_turn ? (i + list->count - list->turn % list->count) % list->count
+			  : server->srtt_us };
 }
 
 static bool rank_is_better(struct rank a, struct rank b)
 {
 	if (a.tries != b.tries)
 		return a.tries < b.tries;
-	if (a.waits != b.waits)
-		return b.waits;
+	if (a.silent != b.silent)
+		return b.silent;
 	return a.time_us < b.time_us;
 }
 
@@ -106,14 +151,14 @@ static uint64_t backoff_us(const struct server *server)
 	return BACKOFF_FIRST_US << (doublings < BACKOFF_DOUBLINGS ? doublings : BACKOFF_DOUBLINGS);
 }
 
-int server_choose(struct server_list *list, struct server_tries *tries, uint64_t now_us)
+int server_choose(struct server_list *list, struct server_tries *tries, const struct server_choice *how)
 {
 	int best = -1;
 	struct rank best_rank = { 0 };
 	for (unsigned i = 0; i < list->count; i++) {
-		if (tries->failed & UINT64_C(1) << i)
+		if (tries->failed & UINT64_C(1) << i || list->server[i].open >= how->most_open)
 			continue;
-		struct rank rank = rank_of(&list->server[i], tries->count[i], now_us);
+		struct rank rank = rank_of(list, i, tries, how->in_turn);
 		if (best < 0 || rank_is_better(rank, best_rank)) {
 			best = (int)i;
 			best_rank = rank;
@@ -122,13 +167,12 @@ int server_choose(struct server_list *list, struct server_tries *tries, uint64_t
 	if (best < 0)
 		return -1;
 	for (unsigned i = 0; i < list->count; i++) {
-		if ((int)i != best && tries->count[best] == 0)
-			list->server[i].srtt_us -= list->server[i].srtt_us >> DECAY_SHIFT;
+		struct server *server = &list->server[i];
+		if ((int)i != best && tries->count[best] == 0 && !server_is_silent(server))
+			server->srtt_us -= server->srtt_us >> DECAY_SHIFT;
 	}
-	struct server *server = &list->server[best];
-	if (server_is_silent(server) && now_us >= server->down_until_us)
-		server->down_until_us =
-			now_us + backoff_us(server); // one question tries it, the others do not
+	if (best_rank.tries == 0)
+		list->turn++;
 	if (tries->count[best] < UINT8_MAX)
 		tries->count[best]++;
 	return best;
@@ -146,6 +190,8 @@ void server_answered(struct server *server, uint64_t sent_at_us, uint64_t now_us
 	server->heard_at_us = now_us;
 	server->silences = 0;
 	server->down_until_us = 0;
+	server->trouble[0] = 0;
+	server->connect_at_us = 0;
 }
 
 void server_kept_silent(struct server *server, uint64_t sent_at_us, uint64_t now_us)

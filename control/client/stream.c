@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 
 #include <pollux/bounds.h>
 #include <pollux/bytes.h>
@@ -23,8 +26,13 @@ struct stream {
 	struct timeval idle_time;
 	struct stream **owner;
 	struct stream_questions questions;
+	unsigned open;
+	void (*connected)(void *ctx, bool resumed);
+	void (*failed)(void *ctx, const char *reason);
+	void *ctx;
+	SSL *tls; // of the channel; NULL: clear text
 	uint64_t heard_at_us;
-	bool has_answered;
+	bool is_up, has_answered;
 	bool in_callback, doomed; // closed by a callee: freed when its caller is done with it
 };
 
@@ -37,6 +45,8 @@ RB_GENERATE_INTERNAL(stream_questions, stream_question, by_id, compare_ids, __at
 
 static void stream_free(struct stream *stream)
 {
+	if (stream->tls)
+		tls_end(stream->tls);
 	if (stream->channel)
 		bufferevent_free(stream->channel);
 	if (stream->idle)
@@ -98,12 +108,37 @@ static void on_readable(struct bufferevent *channel, void *ctx)
 		stream_free(stream);
 }
 
+// RFC 8310 5: who cannot be authenticated is not spoken to, and people shall know why.
+static void tell_failure(struct stream *stream, short what)
+{
+	char reason[TLS_PROBLEM_BYTES];
+	int error = errno;
+	unsigned long tls_error = stream->tls ? bufferevent_get_openssl_error(stream->channel) : 0;
+	if (stream->tls && (tls_error || SSL_get_verify_result(stream->tls) != X509_V_OK))
+		tls_problem(stream->tls, tls_error, reason);
+	else if (what & BEV_EVENT_ERROR && error)
+		strlcpy(reason, strerror(error), sizeof(reason));
+	else
+		strlcpy(reason, stream->tls ? "closed during the TLS handshake" : "closed at once", sizeof(reason));
+	stream->failed(stream->ctx, reason);
+}
+
 static void on_event(struct bufferevent *channel, short what, void *ctx)
 {
 	struct stream *stream = ctx;
 	(void)channel;
-	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT))
-		stream_close(stream);
+	if (what & BEV_EVENT_CONNECTED) {
+		stream->is_up = true;
+		stream->heard_at_us = clock_us();
+		if (stream->connected)
+			stream->connected(stream->ctx, stream->tls && SSL_session_reused(stream->tls));
+		return;
+	}
+	if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT)))
+		return;
+	if (!stream->is_up && stream->failed)
+		tell_failure(stream, what);
+	stream_close(stream);
 }
 
 static void on_idle(evutil_socket_t fd, short what, void *ctx)
@@ -113,8 +148,37 @@ static void on_idle(evutil_socket_t fd, short what, void *ctx)
 	stream_close(ctx);
 }
 
-struct stream *stream_open(struct event_base *base, int fd, const struct sockaddr *address,
-	socklen_t address_bytes, unsigned idle_ms, struct stream **owner)
+// A refusal told at once arrives as an event, when the caller has returned, or before callbacks are set: then false.
+static bool connect_channel(
+	struct stream *stream, struct event_base *base, int fd, const struct stream_options *options)
+{
+	if (!options->tls) {
+		stream->channel = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
+		if (!stream->channel)
+			close(fd);
+		return stream->channel && bufferevent_socket_connect(stream->channel, options->address,
+						  (int)options->address_bytes) >= 0;
+	}
+	SSL *tls = tls_start(options->tls, options->session);
+	if (!tls || (connect(fd, options->address, options->address_bytes) && errno != EINPROGRESS)) {
+		SSL_free(tls);
+		close(fd);
+		return false;
+	}
+	stream->channel =
+		bufferevent_openssl_socket_new(base, fd, tls, BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE);
+	if (!stream->channel) {
+		SSL_free(tls);
+		close(fd);
+		return false;
+	}
+	stream->tls = tls;
+	bufferevent_openssl_set_allow_dirty_shutdown(stream->channel, 1); // messages have lengths of their own
+	return true;
+}
+
+struct stream *stream_open(
+	struct event_base *base, int fd, const struct stream_options *options, struct stream **owner)
 {
 	struct stream *stream = calloc(1, sizeof(*stream));
 	if (!stream) {
@@ -125,18 +189,13 @@ struct stream *stream_open(struct event_base *base, int fd, const struct sockadd
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); // small questions, sent at once
 	RB_INIT(&stream->questions);
 	stream->heard_at_us = clock_us();
-	stream->idle_time = (struct timeval){ idle_ms / 1000, (suseconds_t)(idle_ms % 1000) * 1000 };
-	stream->channel = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-	if (!stream->channel)
-		close(fd);
+	stream->connected = options->connected;
+	stream->failed = options->failed;
+	stream->ctx = options->ctx;
+	stream->idle_time =
+		(struct timeval){ options->idle_ms / 1000, (suseconds_t)(options->idle_ms % 1000) * 1000 };
 	stream->idle = evtimer_new(base, on_idle, stream);
-	if (!stream->channel || !stream->idle) {
-		stream_free(stream);
-		return NULL;
-	}
-	// A refusal told at once arrives as an event, when stream_open() has returned or before: no callbacks
-	// are set yet.
-	if (bufferevent_socket_connect(stream->channel, address, (int)address_bytes) < 0) {
+	if (!connect_channel(stream, base, fd, options) || !stream->idle) {
 		stream_free(stream);
 		return NULL;
 	}
@@ -157,6 +216,7 @@ bool stream_ask(struct stream *stream, struct stream_question *question, uint8_t
 	if (taken)
 		return false;
 	question->stream = stream;
+	stream->open++;
 	store_be16(wire, question->id);
 	uint8_t head[2];
 	store_be16(head, (uint16_t)bytes);
@@ -178,6 +238,7 @@ void stream_forget(struct stream_question *question)
 		return;
 	RB_REMOVE(stream_questions, &stream->questions, question);
 	question->stream = NULL;
+	stream->open--;
 	if (RB_EMPTY(&stream->questions) && !stream->doomed)
 		event_add(stream->idle, &stream->idle_time);
 }
@@ -185,6 +246,16 @@ void stream_forget(struct stream_question *question)
 bool stream_has_answered(const struct stream *stream)
 {
 	return stream->has_answered;
+}
+
+bool stream_is_up(const struct stream *stream)
+{
+	return stream->is_up;
+}
+
+unsigned stream_questions(const struct stream *stream)
+{
+	return stream->open;
 }
 
 uint64_t stream_heard_at_us(const struct stream *stream)

@@ -76,6 +76,23 @@ struct stub_config {
 	unsigned server_count;
 };
 
+// How questions are put to others.
+enum forward_protocol { FORWARD_UDP, FORWARD_TCP, FORWARD_TLS }; // UDP goes on over TCP after TC
+struct tls_pin {
+	uint8_t sha256[32]; // of a SubjectPublicKeyInfo (RFC 7858 4.2)
+};
+struct forward_config {
+	uint8_t *zone; // wire, folded; NULL: every name
+	struct ip_endpoint *servers; // none: names below `zone` are not forwarded
+	unsigned server_count;
+	enum forward_protocol protocol;
+	char *tls_name, *tls_ca;  // NULL: known by its pins alone; authorities of the system
+	struct tls_pin *tls_pins; // any of them
+	unsigned tls_pin_count;
+	bool nxdomain_is_final; // else the next servers are asked
+	bool trust_ad;
+};
+
 struct config {
 	char *path;	      // the file it was read from
 	char *name;	      // of this instance: keeps the regions and sockets of two instances apart
@@ -112,12 +129,17 @@ struct config {
 	struct plugin_config *plugins;
 	unsigned plugin_count;
 
-	struct ip_endpoint *forwarders; // empty: no forwarding
-	unsigned forwarder_count;
+	struct forward_config forward; // for what no forward-zone holds
+	struct forward_config *forward_zones; // several of one zone: one after the other
+	unsigned forward_zone_count;
+	char *forward_resolv_conf; // instead of forward.servers; NULL: none
 	char *forward_via;	    // "ports": by way of the TAP; "management": by the host's own interfaces
-	unsigned forward_timeout_ms; // one try
+	unsigned *forward_timeouts_ms; // of the first try, the second ...; the last one goes on
+	unsigned forward_timeout_count;
 	unsigned forward_deadline_ms; // one question
-	unsigned forward_max_open;  // questions waiting at once
+	unsigned forward_max_open;  // questions waiting at once, in each group of servers
+	unsigned forward_max_per_server; // and on the way to one server
+	unsigned forward_max_tries; // messages sent for one question
 
 	bool recursion;
 	char *recursion_hints, *recursion_anchors; // files
@@ -179,6 +201,8 @@ void config_print(const struct config *, FILE *);
 
 // The chain has this step, whether or not anything is configured for it.
 bool config_has_step(const struct config *, enum chain_step);
+// Whether anybody may be asked who is not us.
+bool config_forwards(const struct config *);
 // What it says about answering.
 struct policy config_policy(const struct config *);
 // What it says about who may what, as a block for the catalog; *block is the caller's, a malloc. ST_NO_MEMORY.

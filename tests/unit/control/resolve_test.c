@@ -30,6 +30,7 @@
 static struct event_base *base;
 static struct fake_server server;
 static struct catalog *catalog;
+static unsigned timeouts_ms[1];
 static struct ip_endpoint endpoints[2];
 static struct config config;
 static struct resolver *resolver;
@@ -217,10 +218,13 @@ static int set_up(void **state)
 	fake_start(&server, base, AF_INET, fake_answers);
 	endpoints[0] =
 		(struct ip_endpoint){ .family = AF_INET, .bytes = { 127, 0, 0, 1 }, .port = server.port };
-	config = (struct config){ .forwarders = endpoints,
-		.forwarder_count = 1,
+	timeouts_ms[0] = 1000;
+	config = (struct config){ .forward = { .servers = endpoints, .server_count = 1 },
 		.forward_via = "management",
-		.forward_timeout_ms = 1000,
+		.forward_timeouts_ms = timeouts_ms,
+		.forward_timeout_count = 1,
+		.forward_max_tries = 12,
+		.forward_max_per_server = 1000,
 		.forward_deadline_ms = 5000,
 		.forward_max_open = 50,
 		.client_max_in_flight = 60,
@@ -247,7 +251,7 @@ static int tear_down(void **state)
 
 static void lose_patience(void)
 {
-	config.forward_timeout_ms = 30;
+	timeouts_ms[0] = 30;
 	config.forward_deadline_ms = 200;
 	resolver_reconfigure(resolver, &config);
 }
@@ -403,7 +407,7 @@ static void garbage_becomes_servfail(void **state)
 static void without_forwarders_the_rest_is_refused_without_ra(void **state)
 {
 	(void)state;
-	config.forwarder_count = 0;
+	config.forward.server_count = 0;
 	resolver_reconfigure(resolver, &config);
 	const struct answer *a = ask(&edns);
 	assert_int_equal(a->message.rcode, RCODE_REFUSED);

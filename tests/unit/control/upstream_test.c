@@ -38,7 +38,7 @@ static struct upstream_options options;
 // What `done` said, question by question.
 static struct outcome {
 	unsigned calls;
-	enum status status;
+	enum lookup lookup;
 	unsigned rcode, answers;
 	uint16_t flags;
 	uint64_t after_ms;
@@ -53,11 +53,12 @@ static uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void on_done(void *ctx, enum status status, const struct message *reply)
+static void on_done(void *ctx, const struct upstream_end *end)
 {
 	struct outcome *o = ctx;
+	const struct message *reply = end->reply;
 	o->calls++;
-	o->status = status;
+	o->lookup = end->lookup;
 	o->after_ms = now_ms() - asked_at_ms;
 	if (reply) {
 		o->rcode = reply->rcode;
@@ -101,9 +102,14 @@ static const struct outcome *ask(void)
 	return &asked[asked_count - 1];
 }
 
+static struct upstream_peer peer_of(const struct fake_server *server)
+{
+	return (struct upstream_peer){ .address = fake_address(server) };
+}
+
 static void use_servers(unsigned count)
 {
-	struct sockaddr_storage addresses[] = { fake_address(&one), fake_address(&two) };
+	struct upstream_peer addresses[] = { peer_of(&one), peer_of(&two) };
 	assert_int_equal(upstream_set_servers(up, addresses, count), ST_OK);
 }
 
@@ -123,7 +129,10 @@ static int set_up(void **state)
 	(void)state;
 	base = event_base_new();
 	asked_count = open_count = 0;
-	options = (struct upstream_options){ .timeout_ms = TIMEOUT_MS,
+	options = (struct upstream_options){ .timeouts_ms = { TIMEOUT_MS },
+		.timeout_count = 1,
+		.max_per_server = 1000,
+		.max_tries = 50,
 		.deadline_ms = DEADLINE_MS,
 		.idle_ms = 1000,
 		.max_open = 1000,
@@ -153,7 +162,7 @@ static void change_options(void)
 
 static void lose_patience(void)
 {
-	options.timeout_ms = SHORT_TIMEOUT_MS;
+	options.timeouts_ms[0] = SHORT_TIMEOUT_MS;
 	options.deadline_ms = SHORT_DEADLINE_MS;
 	change_options();
 }
@@ -162,7 +171,7 @@ static void a_question_goes_out_with_rd_edns_and_our_size_and_its_answer_comes_b
 {
 	(void)state;
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_OK);
+	assert_int_equal(o->lookup, LOOKUP_ANSWER);
 	assert_int_equal(o->rcode, RCODE_NOERROR);
 	assert_int_equal(o->answers, 1);
 	const struct heard *h = &one.heard[0];
@@ -194,9 +203,9 @@ static void an_ip6_server_is_asked_over_ip6(void **state)
 	(void)state;
 	struct fake_server six;
 	fake_start(&six, base, AF_INET6, fake_truncates);
-	struct sockaddr_storage address = fake_address(&six);
+	struct upstream_peer address = peer_of(&six);
 	assert_int_equal(upstream_set_servers(up, &address, 1), ST_OK);
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_int_equal(six.heard_udp, 1);
 	assert_int_equal(six.heard_tcp, 1);
 	assert_int_equal(six.heard[0].peer.ss_family, AF_INET6);
@@ -214,7 +223,7 @@ static void every_query_has_its_own_port_id_and_case(void **state)
 	(void)state;
 	unsigned equal_ports = 0, equal_ids = 0, equal_names = 0, low_ports = 0;
 	for (unsigned i = 0; i < 20; i++)
-		assert_int_equal(ask()->status, ST_OK);
+		assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_int_equal(one.heard_udp, 20);
 	for (unsigned i = 0; i < 20; i++) {
 		const uint8_t *name = one.heard[i].wire + DNS_HEADER_BYTES;
@@ -237,7 +246,7 @@ static void retries_have_their_own_port_and_id_too(void **state)
 	(void)state;
 	lose_patience();
 	one.script = NULL;
-	assert_int_equal(ask()->status, ST_TIMEOUT);
+	assert_int_equal(ask()->lookup, LOOKUP_TIMEOUT);
 	assert_true(one.heard_udp >= 2);
 	assert_int_not_equal(source_port(0), source_port(1));
 	assert_true(load_be16(one.heard[0].wire) != load_be16(one.heard[1].wire) ||
@@ -250,7 +259,7 @@ static void the_case_stays_as_it_is_without_mixing(void **state)
 	(void)state;
 	options.mix_case = false;
 	change_options();
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_memory_equal(one.heard[0].wire + DNS_HEADER_BYTES, NAME, sizeof(NAME));
 }
 
@@ -295,7 +304,7 @@ static void a_reply_with_anything_wrong_is_passed_over_for_the_right_one(void **
 		change_at = changes[i].at;
 		change_flip = changes[i].flip;
 		const struct outcome *o = ask();
-		assert_int_equal(o->status, ST_OK);
+		assert_int_equal(o->lookup, LOOKUP_ANSWER);
 		assert_int_equal(o->answers, 1);
 		assert_int_equal(upstream_counters(up)->mismatched, i + 1);
 		assert_int_equal(upstream_counters(up)->retries, 0);
@@ -330,7 +339,7 @@ static void a_reply_from_another_port_is_never_seen(void **state)
 	(void)state;
 	one.script = answer_from_elsewhere_too;
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_OK);
+	assert_int_equal(o->lookup, LOOKUP_ANSWER);
 	assert_int_equal(o->answers, 1);
 	assert_int_equal(upstream_counters(up)->replies, 1);
 }
@@ -349,12 +358,12 @@ static void a_server_that_loses_the_case_is_asked_over_tcp(void **state)
 	one.script = answer_in_lower_case;
 	assert_int_equal(ask_name("\36aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\3com", false), ST_OK);
 	wait_for_all();
-	assert_int_equal(asked[0].status, ST_OK);
+	assert_int_equal(asked[0].lookup, LOOKUP_ANSWER);
 	assert_true(one.heard_tcp >= 1);
 	assert_true(upstream_counters(up)->mismatched >= 1);
 	// it does so over TCP, too, so it is no forger; from now on it gets one case
 	unsigned before = one.heard_tcp;
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_int_equal(one.heard_tcp, before);
 	assert_memory_equal(
 		one.heard[one.heard_udp + before - 1].wire + DNS_HEADER_BYTES, NAME, sizeof(NAME));
@@ -375,10 +384,10 @@ static void a_forger_of_the_case_does_not_end_its_mixing(void **state)
 	one.script = forge_case_over_udp;
 	assert_int_equal(ask_name("\36aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\3com", false), ST_OK);
 	wait_for_all();
-	assert_int_equal(asked[0].status, ST_OK);
+	assert_int_equal(asked[0].lookup, LOOKUP_ANSWER);
 	one.script = fake_answers;
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(ask()->status, ST_OK);
+		assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	unsigned last = one.heard_udp + one.heard_tcp - 1;
 	assert_true(memcmp(one.heard[last].wire + DNS_HEADER_BYTES, NAME, sizeof(NAME)) ||
 		    memcmp(one.heard[last - 1].wire + DNS_HEADER_BYTES, NAME, sizeof(NAME)) ||
@@ -411,35 +420,45 @@ static void silence_is_told_once(void **state)
 	options.on_server = on_server;
 	lose_patience();
 	one.script = NULL;
-	assert_int_equal(ask()->status, ST_TIMEOUT);
-	assert_int_equal(ask()->status, ST_TIMEOUT);
+	assert_int_equal(ask()->lookup, LOOKUP_TIMEOUT);
+	assert_int_equal(ask()->lookup, LOOKUP_TIMEOUT);
 	assert_int_equal(told_silent, 1);
 	upstream_each_server(up, visit_server, &server);
 	assert_true(server.silent);
 	assert_int_equal(server.sent, one.heard_udp);
 	assert_int_equal(server.timeouts, one.heard_udp);
 	one.script = fake_answers;
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	upstream_each_server(up, visit_server, &server);
 	assert_false(server.silent);
 	assert_true(server.srtt_us > 0);
 	assert_int_equal(told_answering, 0); // too soon: a server that comes and goes fills no log
 }
 
-static void retries_give_way_when_sockets_are_few(void **state)
+static void wait_for_idle_ports(void)
+{
+	while (upstream_counters(up)->sockets)
+		event_base_loop(base, EVLOOP_ONCE);
+}
+
+static void many_questions_share_ports_and_few_do_not(void **state)
 {
 	(void)state;
 	lose_patience();
-	options.max_open = 4;
-	change_options();
 	one.script = NULL;
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 40; i++)
 		assert_int_equal(ask_name(NAME, false), ST_OK);
-	while (open_count) {
-		event_base_loop(base, EVLOOP_ONCE);
-		assert_true(upstream_counters(up)->sockets <= 8);
+	assert_int_equal(upstream_counters(up)->sockets, 40);
+	wait_for_all();
+	one.script = fake_answers;
+	for (unsigned i = 0; i < 10; i++) {
+		asked_count = 0;
+		for (unsigned k = 0; k < ASKED_MAX; k++)
+			assert_int_equal(ask_name(NAME, false), ST_OK);
+		wait_for_all();
 	}
-	assert_int_equal(upstream_counters(up)->sockets, 0);
+	assert_true(upstream_counters(up)->sockets < 100);
+	wait_for_idle_ports();
 }
 
 static void a_truncated_reply_is_fetched_over_tcp_from_the_same_server(void **state)
@@ -447,7 +466,7 @@ static void a_truncated_reply_is_fetched_over_tcp_from_the_same_server(void **st
 	(void)state;
 	one.script = fake_truncates;
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_OK);
+	assert_int_equal(o->lookup, LOOKUP_ANSWER);
 	assert_int_equal(o->answers, 1);
 	assert_int_equal(o->flags & FLAG_TC, 0);
 	assert_int_equal(one.heard_udp, 1);
@@ -464,12 +483,12 @@ static void one_connection_carries_many_questions(void **state)
 		assert_int_equal(ask_name(NAME, false), ST_OK);
 	wait_for_all();
 	for (unsigned i = 0; i < 20; i++)
-		assert_int_equal(asked[i].status, ST_OK);
+		assert_int_equal(asked[i].lookup, LOOKUP_ANSWER);
 	for (unsigned i = 0; i < one.heard_udp + one.heard_tcp; i++)
 		for (unsigned j = 0; j < i && one.heard[i].over_tcp; j++)
 			assert_true(!one.heard[j].over_tcp ||
 				    load_be16(one.heard[i].wire) != load_be16(one.heard[j].wire));
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_int_equal(one.heard_tcp, 21);
 	assert_int_equal(one.connections, 1);
 	assert_int_equal(upstream_counters(up)->connections, 1);
@@ -499,8 +518,8 @@ static void replies_over_tcp_may_come_in_any_order(void **state)
 	assert_int_equal(ask_name(NAME, false), ST_OK);
 	assert_int_equal(ask_name("\4mail\7example\3com", false), ST_OK);
 	wait_for_all();
-	assert_int_equal(asked[0].status, ST_OK);
-	assert_int_equal(asked[1].status, ST_OK);
+	assert_int_equal(asked[0].lookup, LOOKUP_ANSWER);
+	assert_int_equal(asked[1].lookup, LOOKUP_ANSWER);
 	assert_int_equal(upstream_counters(up)->mismatched, 0);
 }
 
@@ -526,12 +545,13 @@ static void an_idle_connection_is_closed(void **state)
 	change_options();
 	one.script = fake_truncates;
 	unsigned before = open_descriptors();
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	for (unsigned i = 0; i < 200 && one.open[0]; i++)
 		event_base_loop(base, EVLOOP_ONCE);
 	assert_null(one.open[0]);
+	wait_for_idle_ports();
 	assert_int_equal(open_descriptors(), before);
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_int_equal(one.connections, 2);
 }
 
@@ -550,8 +570,8 @@ static void a_question_on_a_used_connection_that_ends_goes_out_again(void **stat
 {
 	(void)state;
 	one.script = hang_up_the_second_time;
-	assert_int_equal(ask()->status, ST_OK);
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_int_equal(one.connections, 2);
 	assert_int_equal(one.heard_tcp, 3);
 }
@@ -562,10 +582,10 @@ static void refused_tcp_is_a_clean_error_and_another_server_takes_over(void **st
 	one.script = fake_truncates;
 	fake_stop_tcp(&one);
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_REFUSED);
+	assert_int_equal(o->lookup, LOOKUP_IO);
 	assert_true(o->after_ms < DEADLINE_MS);
 	use_servers(2);
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_int_equal(two.heard_udp, 1);
 }
 
@@ -581,7 +601,7 @@ static void a_mute_connection_ends_at_the_deadline(void **state)
 	lose_patience();
 	one.script = mute_over_tcp;
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_TIMEOUT);
+	assert_int_equal(o->lookup, LOOKUP_TIMEOUT);
 	assert_true(o->after_ms >= SHORT_DEADLINE_MS - 10 && o->after_ms < SHORT_DEADLINE_MS + 1000);
 }
 
@@ -591,7 +611,7 @@ static void silence_ends_at_the_deadline_after_several_tries(void **state)
 	lose_patience();
 	one.script = NULL;
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_TIMEOUT);
+	assert_int_equal(o->lookup, LOOKUP_TIMEOUT);
 	assert_true(o->after_ms >= SHORT_DEADLINE_MS - 10 && o->after_ms < SHORT_DEADLINE_MS + 1000);
 	assert_in_range(one.heard_udp, 2, SHORT_DEADLINE_MS / SHORT_TIMEOUT_MS + 1);
 	assert_int_equal(upstream_counters(up)->timeouts, one.heard_udp);
@@ -621,7 +641,7 @@ static void an_answer_to_an_earlier_try_still_counts(void **state)
 	lose_patience();
 	one.script = answer_the_first_one_slowly;
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_OK);
+	assert_int_equal(o->lookup, LOOKUP_ANSWER);
 	assert_true(one.heard_udp >= 2);
 }
 
@@ -632,7 +652,7 @@ static void the_second_server_takes_over_from_a_mute_one(void **state)
 	one.script = NULL;
 	use_servers(2);
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_OK);
+	assert_int_equal(o->lookup, LOOKUP_ANSWER);
 	assert_true(one.heard_udp >= 1);
 	assert_true(two.heard_udp >= 1);
 }
@@ -644,7 +664,7 @@ static void a_mute_server_is_asked_rarely(void **state)
 	one.script = NULL;
 	use_servers(2);
 	for (unsigned i = 0; i < 40; i++)
-		assert_int_equal(ask()->status, ST_OK);
+		assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_true(two.heard_udp >= 40);
 	assert_true(one.heard_udp <= 5);
 }
@@ -667,16 +687,16 @@ static void every_other_rcode_sends_the_question_to_the_next_server(void **state
 			continue;
 		use_servers(1);
 		const struct outcome *o = ask();
-		assert_int_equal(o->status, ST_REFUSED);
-		assert_int_equal(o->rcode, say_rcode);
+		assert_int_equal(o->lookup, lookup_of_rcode(say_rcode));
+		assert_true(o->lookup >= LOOKUP_FORMERR && o->lookup <= LOOKUP_OTHER_RCODE);
 		assert_true(o->after_ms < DEADLINE_MS);
 		use_servers(2);
-		assert_int_equal(ask()->status, ST_OK);
+		assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	}
 	say_rcode = RCODE_NXDOMAIN;
 	use_servers(1);
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_OK);
+	assert_int_equal(o->lookup, LOOKUP_NXDOMAIN);
 	assert_int_equal(o->rcode, RCODE_NXDOMAIN);
 }
 
@@ -693,8 +713,7 @@ static void an_error_without_the_question_counts(void **state)
 	(void)state;
 	one.script = refuse_with_a_bare_header;
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_REFUSED);
-	assert_int_equal(o->rcode, RCODE_REFUSED);
+	assert_int_equal(o->lookup, LOOKUP_REFUSED);
 	assert_int_equal(one.heard_udp, 1);
 }
 
@@ -712,11 +731,11 @@ static void formerr_to_edns_is_followed_by_one_query_without(void **state)
 {
 	(void)state;
 	one.script = knows_no_edns;
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_int_equal(one.heard_udp, 2);
 	assert_int_equal(upstream_counters(up)->without_edns, 1);
 	// and the server is remembered for it
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 	assert_int_equal(one.heard_udp, 3);
 }
 
@@ -725,7 +744,7 @@ static void formerr_without_edns_is_final_for_that_server(void **state)
 	(void)state;
 	one.script = answer_rcode;
 	say_rcode = RCODE_FORMERR;
-	assert_int_equal(ask()->status, ST_REFUSED);
+	assert_int_equal(ask()->lookup, LOOKUP_FORMERR);
 	assert_int_equal(one.heard_udp, 2);
 }
 
@@ -742,10 +761,10 @@ static void a_malformed_reply_fails_the_server(void **state)
 {
 	(void)state;
 	one.script = answer_garbage;
-	assert_int_equal(ask()->status, ST_REFUSED);
+	assert_int_equal(ask()->lookup, LOOKUP_LOCAL);
 	assert_int_equal(upstream_counters(up)->malformed, 1);
 	use_servers(2);
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 }
 
 static void a_closed_port_is_noticed_at_once(void **state)
@@ -753,15 +772,15 @@ static void a_closed_port_is_noticed_at_once(void **state)
 	(void)state;
 	struct fake_server gone;
 	fake_start(&gone, base, AF_INET, NULL);
-	struct sockaddr_storage addresses[] = { fake_address(&gone), fake_address(&one) };
+	struct upstream_peer addresses[] = { peer_of(&gone), peer_of(&one) };
 	fake_stop(&gone);
 	assert_int_equal(upstream_set_servers(up, addresses, 1), ST_OK);
 	const struct outcome *o = ask();
-	assert_int_equal(o->status, ST_REFUSED);
+	assert_int_equal(o->lookup, LOOKUP_IO);
 	assert_true(o->after_ms < TIMEOUT_MS);
 	assert_int_equal(upstream_counters(up)->unreachable, 1);
 	assert_int_equal(upstream_set_servers(up, addresses, 2), ST_OK);
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 }
 
 static void more_questions_than_allowed_are_refused(void **state)
@@ -777,7 +796,7 @@ static void more_questions_than_allowed_are_refused(void **state)
 	assert_int_equal(upstream_counters(up)->full, 1);
 	one.script = fake_answers;
 	wait_for_all();
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 }
 
 static void without_servers_there_is_nobody_to_ask(void **state)
@@ -823,11 +842,11 @@ static void the_real_descriptor_limit_is_survived(void **state)
 	for (unsigned i = 0; i < 20; i++)
 		accepted += ask_name(NAME, false) == ST_OK;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	assert_in_range(accepted, 1, 19);
-	assert_int_equal(upstream_counters(up)->no_socket, 20 - accepted);
+	assert_int_equal(accepted, 20); // those without a port of their own share one
+	assert_true(upstream_counters(up)->no_socket > 0);
 	one.script = fake_answers;
 	wait_for_all();
-	assert_int_equal(ask()->status, ST_OK);
+	assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
 }
 
 static void no_descriptor_is_left_behind(void **state)
@@ -845,6 +864,7 @@ static void no_descriptor_is_left_behind(void **state)
 	for (unsigned i = 0; i < 10; i++)
 		assert_int_equal(ask_name(NAME, false), ST_OK);
 	wait_for_all();
+	wait_for_idle_ports();
 	assert_int_equal(open_descriptors(), before);
 }
 
@@ -861,7 +881,7 @@ static void questions_under_way_are_cancelled_at_the_end(void **state)
 	up = NULL;
 	for (unsigned i = 0; i < 5; i++) {
 		assert_int_equal(asked[i].calls, 1);
-		assert_int_equal(asked[i].status, ST_CANCELLED);
+		assert_int_equal(asked[i].lookup, LOOKUP_CANCELLED);
 	}
 }
 
@@ -871,12 +891,12 @@ static void new_servers_are_for_new_questions(void **state)
 	lose_patience();
 	one.script = answer_the_first_one_slowly;
 	assert_int_equal(ask_name(NAME, false), ST_OK);
-	struct sockaddr_storage address = fake_address(&two);
+	struct upstream_peer address = peer_of(&two);
 	assert_int_equal(upstream_set_servers(up, &address, 1), ST_OK);
 	assert_int_equal(ask_name(NAME, false), ST_OK);
 	wait_for_all();
-	assert_int_equal(asked[0].status, ST_OK);
-	assert_int_equal(asked[1].status, ST_OK);
+	assert_int_equal(asked[0].lookup, LOOKUP_ANSWER);
+	assert_int_equal(asked[1].lookup, LOOKUP_ANSWER);
 	assert_true(one.heard_udp >= 2);
 	assert_true(two.heard_udp >= 1);
 }
@@ -888,10 +908,10 @@ static void new_servers_end_connections_only_with_their_questions(void **state)
 	assert_int_equal(ask_name(NAME, false), ST_OK);
 	for (unsigned i = 0; i < 20 && !one.heard_tcp; i++)
 		event_base_loop(base, EVLOOP_ONCE);
-	struct sockaddr_storage address = fake_address(&two);
+	struct upstream_peer address = peer_of(&two);
 	assert_int_equal(upstream_set_servers(up, &address, 1), ST_OK);
 	wait_for_all();
-	assert_int_equal(asked[0].status, ST_OK);
+	assert_int_equal(asked[0].lookup, LOOKUP_ANSWER);
 	for (unsigned i = 0; i < 20 && one.open[0]; i++)
 		event_base_loop(base, EVLOOP_ONCE);
 	assert_null(one.open[0]);
@@ -914,7 +934,7 @@ int main(void)
 		TEST(a_server_that_loses_the_case_is_asked_over_tcp),
 		TEST(a_forger_of_the_case_does_not_end_its_mixing),
 		TEST(silence_is_told_once),
-		TEST(retries_give_way_when_sockets_are_few),
+		TEST(many_questions_share_ports_and_few_do_not),
 		TEST(a_truncated_reply_is_fetched_over_tcp_from_the_same_server),
 		TEST(one_connection_carries_many_questions),
 		TEST(replies_over_tcp_may_come_in_any_order),
