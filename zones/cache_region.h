@@ -51,7 +51,8 @@ struct entry {
 	uint16_t rcode;
 	uint16_t why;
 	uint8_t authentic;
-	uint8_t unused[5];
+	uint8_t checked_by; // the writer that met it when it took over
+	uint8_t unused[4];
 	uint16_t ttl_at[]; // in the body; behind them the name, then the body
 };
 _Static_assert(sizeof(struct entry) == UNIT_BYTES && offsetof(struct entry, ttl_at) == UNIT_BYTES, "an entry's head is one unit");

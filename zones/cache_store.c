@@ -496,15 +496,20 @@ static bool bounds_are_sound(const struct cache *cache)
 		linear(cache, head) - linear(cache, tail) <= cache->units && (head >> 32) - (tail >> 32) <= 1;
 }
 
-// As far as every entry leads to the next one: what follows cannot be found.
-static uint64_t sound_end(const struct cache *cache)
+// Counts the entries as far as each leads to the next one: what follows cannot be found. Returns where that is.
+static uint64_t count_sound(struct cache *cache)
 {
 	uint64_t at = tail_of(cache), head = head_of(cache);
 	while (at < head) {
-		const struct entry *entry = entry_at(cache, at);
+		struct entry *entry = entry_at(cache, at);
 		bool whole = leads_on(cache, entry, at) && linear(cache, at) + entry->units <= linear(cache, head);
 		if (!whole || (entry->state == ENTRY_LIVE && !entry_is_sound(cache, entry, at)))
 			break;
+		if (entry->state == ENTRY_LIVE) {
+			entry->checked_by = (uint8_t)cache->region->shm.generation;
+			cache->usage.entries++;
+			cache->usage.used_bytes += (uint64_t)entry->units * UNIT_BYTES;
+		}
 		at = advance(cache, at, entry->units);
 	}
 	return at;
@@ -519,8 +524,9 @@ static bool slot_is_true(const struct cache *cache, const struct bucket *bucket,
 	if (!is_inside(cache, position))
 		return false;
 	const struct entry *entry = entry_at(cache, position);
-	return entry_is_sound(cache, entry, position) && slot == slot_of(entry->hash, position) &&
+	bool leads_there = entry_is_sound(cache, entry, position) && slot == slot_of(entry->hash, position) &&
 		bucket == bucket_of(cache, entry->hash);
+	return leads_there && entry->checked_by == (uint8_t)cache->region->shm.generation; // and does not lie inside another
 }
 
 static void drop_false_slots(struct cache *cache)
@@ -539,8 +545,7 @@ static void adopt(struct cache *cache, struct entry *entry)
 	const uint8_t *name = (const uint8_t *)entry + entry_name_at(entry);
 	struct entry head;
 	if (name_length(name, entry->name_bytes) != entry->name_bytes) {
-		entry->state = ENTRY_DEAD;
-		clear_slot(cache, entry->hash, entry->position);
+		kill_entry(cache, entry);
 		return;
 	}
 	struct cache_key key = cache_key_of(cache, name, entry->type, entry->class, entry->key_flags & CACHE_KEY_DO,
@@ -550,17 +555,14 @@ static void adopt(struct cache *cache, struct entry *entry)
 		clear_slot(cache, entry->hash, entry->position);
 		entry->hash = key.hash;
 	}
-	cache->usage.entries++;
-	cache->usage.used_bytes += (uint64_t)entry->units * UNIT_BYTES;
 	uint64_t found = cache_look(cache, &key, &head);
 	if (found == entry->position)
 		return;
-	clear_slot(cache, entry->hash, entry->position);
 	if (found > entry->position) {
-		forget(cache, entry);
-		entry->state = ENTRY_DEAD;
+		kill_entry(cache, entry);
 		return;
 	}
+	clear_slot(cache, entry->hash, entry->position);
 	link_entry(cache, &key, entry->position);
 }
 
@@ -571,7 +573,7 @@ void cache_take_over(struct cache *cache, uint64_t seed)
 		cache_reset(cache);
 		return;
 	}
-	publish_head(cache, sound_end(cache));
+	publish_head(cache, count_sound(cache));
 	if (cache->region->hash_seed != seed) {
 		clear_table(cache);
 		cache->region->hash_seed = seed;
