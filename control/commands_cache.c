@@ -13,6 +13,7 @@
 #include "cache_file.h"
 #include "commands.h"
 #include "learned.h"
+#include "recursion.h"
 #include "slices.h"
 
 #define PIECE 1024	   // entries looked at in one piece
@@ -329,7 +330,11 @@ void command_cache_flush(struct call *call)
 		call_misused(call, "cache flush: '%s' %s", last && strcmp(wrong, "is neither name, subtree, type nor all") ?
 			last : call_arg(call, 0), wrong);
 		finish(l);
-	} else if (all) {
+		return;
+	}
+	// The recursion's library cannot forget a part. All it remembers besides answers is where to ask.
+	recursion_flush(call_control(call)->resolver);
+	if (all) {
 		l->removed = cache_usage(cache).entries;
 		cache_remove_all(cache);
 		flush_ended(l, true);

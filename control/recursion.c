@@ -11,6 +11,7 @@
 
 #include "chain.h"
 #include "client/clock.h"
+#include "learned.h"
 #include "pending.h"
 #include "recursion.h"
 #include "tap.h"
@@ -36,6 +37,7 @@ struct exchange {
 	TAILQ_ENTRY(exchange) others;
 	struct engine *engine;
 	uint64_t due_us; // 0: has passed
+	uint8_t asked;	 // bits of the kinds of asks that have waited for it
 };
 
 struct recursion {
@@ -48,6 +50,35 @@ struct recursion {
 	struct stat hints, anchors; // as they were read
 	const struct config *config; // the newest one
 };
+
+// --- what is learned ---
+
+static struct verdict verdict_of(const struct recursor_answer *answer)
+{
+	return (struct verdict){ .flags = answer->security == SECURITY_SECURE ? FLAG_AD : 0, .why = EDE_NONE };
+}
+
+// Answers have signatures in them whether DO was set or not, so all who ask the same share an exchange but for CD, where it
+// makes a difference. The cache tells them apart.
+static unsigned kind_of(const struct ask *ask)
+{
+	return (ask->query.dnssec_ok ? 2u : 0) + (ask->query.flags & FLAG_CD ? 1u : 0);
+}
+
+static void learn(struct exchange *x, const struct recursor_answer *answer)
+{
+	struct learned *learned = learned_of(x->engine->recursion->resolver);
+	const struct verdict verdict = verdict_of(answer);
+	for (unsigned kind = 0; kind < 4; kind++) {
+		const struct learned_key key = { x->pending.name, x->pending.type, x->pending.class, kind & 2, kind & 1 };
+		if (!(x->asked & 1u << kind))
+			continue;
+		if (answer->why == EDE_NONE)
+			learned_store(learned, &key, &answer->message, &verdict);
+		else
+			learned_failure(learned, &key, answer->why);
+	}
+}
 
 // --- deadlines ---
 
@@ -81,6 +112,7 @@ static void clear_deadline(struct exchange *x)
 
 static void give_up(struct exchange *x)
 {
+	static const struct recursor_answer silence = { .rcode = RCODE_SERVFAIL, .why = EDE_NO_REACHABLE_AUTHORITY };
 	struct engine *engine = x->engine;
 	unsigned thread = recursor_thread_of(engine->recursor, x->pending.name);
 	unsigned count = 0;
@@ -88,6 +120,8 @@ static void give_up(struct exchange *x)
 	TAILQ_FOREACH (ask, &x->pending.asks, waiting)
 		count++;
 	clear_deadline(x);
+	if (count)
+		learn(x, &silence);
 	// Callees may ask the same again at once: that is for the next deadline.
 	while (count-- && (ask = pending_take(&x->pending))) {
 		engine->late[thread]++;
@@ -109,12 +143,13 @@ static void on_deadline(evutil_socket_t fd, short what, void *ctx)
 	arm(engine);
 }
 
+
 // --- questions and answers ---
 
 static enum outcome take_answer(struct ask *ask, const struct recursor_answer *answer)
 {
 	static const char *const words[] = { "no answer", "insecure", "secure", "bogus" };
-	const struct verdict verdict = { .flags = answer->security == SECURITY_SECURE ? FLAG_AD : 0, .why = EDE_NONE };
+	const struct verdict verdict = verdict_of(answer);
 	ask_note(ask, "%s%s%s", words[answer->security], *answer->text ? ": " : "", answer->text);
 	ask->rcode = RCODE_SERVFAIL;
 	ask->why = answer->why;
@@ -133,6 +168,8 @@ static void on_answer(void *ctx, enum status status, const struct recursor_answe
 	struct ask *ask;
 	clear_deadline(x);
 	pending_remove(&x->engine->pending, &x->pending);
+	if (status == ST_OK)
+		learn(x, answer);
 	while ((ask = pending_take(&x->pending))) {
 		if (status == ST_OK)
 			ask_resume(ask, take_answer(ask, answer));
@@ -160,7 +197,6 @@ static struct exchange *begin(struct engine *engine, const struct pending *key, 
 	return x;
 }
 
-// Answers have signatures in them whether DO was set or not, so that is no difference between questions.
 static enum outcome from_recursion(struct ask *ask, void *state)
 {
 	struct recursion *r = state;
@@ -185,6 +221,7 @@ static enum outcome from_recursion(struct ask *ask, void *state)
 	}
 	if (!x->due_us)
 		set_deadline(x);
+	x->asked |= (uint8_t)(1u << kind_of(ask));
 	pending_wait(&x->pending, ask);
 	return WAIT;
 }

@@ -187,7 +187,7 @@ def poison(query, owner, _):
 
 
 def slow(query, owner, _):
-    time.sleep(0.3)
+    time.sleep(0.15)
     return answer(query, (owner, 60, "IN", "A", "198.18.41.4"))
 
 
