@@ -8,6 +8,7 @@
 #include "check.h"
 #include "ip.h"
 #include "names.h"
+#include "overrides.h"
 
 #define IP6_MINIMUM_MTU 1280 // RFC 8200 5
 #define IP6_UDP_HEADER_BYTES 48
@@ -332,9 +333,9 @@ static void check_purpose(const struct checking *c)
 	const struct config *config = c->config;
 	if (config->zone_count == 0 && !config->zone_list && !config->zone_directory &&
 		!config_forwards(config) && config->hosts_file_count == 0 && config->plugin_count == 0 &&
-		!config->recursion && c->report->errors == 0)
+		config->override_count == 0 && !config->overrides_file && !config->recursion && c->report->errors == 0)
 		say(c, SEVERITY_WARNING, "",
-			"neither zones nor hosts, plugins, servers to forward to or recursion: every question will be REFUSED");
+			"neither zones nor overrides, hosts, plugins, servers to forward to or recursion: every question will be REFUSED");
 }
 
 enum status config_check(
@@ -342,6 +343,7 @@ enum status config_check(
 {
 	const struct checking c = { config, tree, name, report };
 	unsigned errors = report->errors;
+	overrides_check_config(config, tree, report);
 	check_ports(&c);
 	check_zones(&c);
 	check_zone_pattern(&c);

@@ -211,6 +211,9 @@ static const struct unit second_units[] = { { "", 1000000 }, { "us", 1 }, { "ms"
 static const struct unit time_units[] = { { "us", 1 }, { "ms", 1000 }, { "s", 1000000 }, { "m", 60000000 },
 	{ "min", 60000000 }, { "h", INT64_C(3600000000) }, { "d", INT64_C(86400000000) }, { NULL, 0 } };
 
+static const struct unit ttl_units[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 }, { "w", 604800 },
+	{ NULL, 0 } };
+
 enum number_result { NUMBER_GOOD, NUMBER_FOREIGN, NUMBER_NO_UNIT, NUMBER_HUGE };
 
 static enum number_result scan_number(int64_t *value, const char *text, const struct unit *units)
@@ -344,6 +347,12 @@ static bool read_ms(void *to, const char *text, const struct where *where, char 
 static bool read_seconds(void *to, const char *text, const struct where *where, char *problem, size_t room)
 {
 	return read_number(to, text, where, second_units, 1000000, problem, room);
+}
+
+// A bare number is good here, as in master files.
+static bool read_ttl(void *to, const char *text, const struct where *where, char *problem, size_t room)
+{
+	return read_number(to, text, where, ttl_units, 1, problem, room);
 }
 
 static char *print_count(const void *from, const struct option_info *info)
@@ -652,6 +661,7 @@ const struct kind kinds[KIND_COUNT_OF] = {
 		equal_count, NULL },
 	[KIND_SECONDS] = { "a duration such as 30s, 1h or 1d", sizeof(unsigned), read_seconds, print_seconds,
 		equal_count, NULL },
+	[KIND_TTL] = { "a TTL such as 300 or 1h", sizeof(unsigned), read_ttl, print_count, equal_count, NULL },
 	[KIND_PREFIX] = { "an address with its prefix length such as 198.18.0.53/24",
 		sizeof(struct ip_prefix), read_prefix, print_prefix, equal_prefix, NULL },
 	[KIND_ENDPOINT] = { "an address such as 198.18.0.1 or 2001:db8::1@5300", sizeof(struct ip_endpoint),

@@ -22,6 +22,7 @@ enum kind_id {
 	KIND_DURATION_US,
 	KIND_DURATION_MS,
 	KIND_SECONDS,
+	KIND_TTL,
 	KIND_PREFIX,
 	KIND_ENDPOINT,
 	KIND_SERVER, // an endpoint whose port may be that of the protocol
@@ -48,6 +49,7 @@ enum kind_id {
 #define WORDS_DURATION_US "duration"
 #define WORDS_DURATION_MS "duration"
 #define WORDS_SECONDS "duration"
+#define WORDS_TTL "TTL"
 #define WORDS_PREFIX "address/length"
 #define WORDS_ENDPOINT "address[@port]"
 #define WORDS_SERVER "address[@port]"
@@ -57,7 +59,7 @@ enum kind_id {
 #define WORDS_CLIENTS "clients"
 #define WORDS_PEER "users and @groups"
 
-enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_plugin_config, OWNER_stub_config, OWNER_forward_config, OWNER_COUNT };
+enum owner { OWNER_config, OWNER_port_config, OWNER_zone_config, OWNER_plugin_config, OWNER_stub_config, OWNER_forward_config, OWNER_override_config, OWNER_COUNT };
 
 // The private half of a row; the public one is the option_info of the same index.
 struct option {

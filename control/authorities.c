@@ -6,7 +6,7 @@
 
 // A CNAME or DNAME led out of our zones (RFC 1034 4.3.2 3a): what was found goes in front of what the next
 // step finds for the last target.
-static enum outcome keep_aliases(struct ask *ask)
+enum outcome ask_keep_aliases(struct ask *ask)
 {
 	const struct reply *reply = &ask->resolver->reply;
 	ask->rcode = RCODE_SERVFAIL;
@@ -44,6 +44,8 @@ static enum outcome from_authorities(struct ask *ask, void *state)
 {
 	(void)state;
 	struct resolver *r = ask->resolver;
+	if (ask->target) // out of our zones, by a rule
+		return PASS;
 	const struct image *zone = catalog_find(r->catalog, &ask->query.name);
 	ask_face_client(ask);
 	switch (answer_query(r->catalog, &ask->policy, &ask->query, zone, ask->asker.transport, &r->reply)) {
@@ -52,7 +54,7 @@ static enum outcome from_authorities(struct ask *ask, void *state)
 	case ANSWER_NOT_HERE:
 		return PASS;
 	case ANSWER_CONTINUE:
-		return keep_aliases(ask);
+		return ask_keep_aliases(ask);
 	}
 	if (!zone && may_be_learned(ask)) {
 		ask->why = catalog_is_ready(r->catalog) ? EDE_NOT_AUTHORITATIVE : EDE_NOT_READY;

@@ -17,6 +17,7 @@ enum outcome {
 	PASS,	// not mine, or I could not find out (then `rcode` says so): the next step
 	ANSWER, // `reply` of the resolver holds the message
 	ERROR,	// answered with `rcode`, whoever might come next
+	DROP,	// the asker hears nothing
 	WAIT,	// will call ask_resume() later; `forget` is set
 };
 
@@ -31,7 +32,7 @@ struct step_kind {
 	enum outcome (*run)(struct ask *, void *state);
 	bool (*holds)(const void *state, const uint8_t *name); // the name exists here, whatever others say; NULL: never
 };
-extern const struct step_kind authorities_step, cache_step, hosts_step, plugins_step, forwarders_step, recursion_step;
+extern const struct step_kind overrides_step, authorities_step, cache_step, hosts_step, plugins_step, forwarders_step, recursion_step;
 
 // What goes with records that others gave us.
 struct verdict {
@@ -76,8 +77,6 @@ struct ask {
 	enum rcode rcode;      // when no step has an answer
 	enum extended_error why;
 	bool waits;	       // or did
-	bool has_turn;	       // it may ask others, see turns.h
-	uint64_t waits_since_ms; // for its turn
 	bool for_nobody;       // resolver_refresh(): what is learned counts, the reply goes nowhere
 	bool name_exists;      // a step holds the name with other types: the end of the chain is NODATA, not an error
 	struct message own;    // what our zones know already: the CNAMEs that lead to `target`
@@ -108,7 +107,6 @@ struct resolver {
 	struct tap *tap;
 	struct policy policy;
 	struct chain_order order;
-	struct turns *turns;
 	struct opcode_row { // by opcode
 		opcode_handler *run; // NULL: NOTIMP
 		void *ctx;
@@ -129,8 +127,6 @@ CHECKED enum status resolver_on_opcode(struct resolver *, unsigned opcode, uint8
 
 // After WAIT: goes on with what the step has found out. Frees the ask when it is answered.
 void ask_resume(struct ask *, enum outcome);
-// After WAIT for a turn: looks into the cache once more, and goes on from there.
-void ask_retry(struct ask *);
 // The resolver ends, or the asker is gone: it hears nothing but that. The step must have let go of it.
 void ask_drop(struct ask *);
 // Somebody else than the step that makes it wait has the answer in hand: the step forgets it. ask_resume() is next.
@@ -140,6 +136,9 @@ void ask_take_back(struct ask *);
 bool resolver_holds(const struct resolver *, const uint8_t *name);
 // The name to be found out: the query's, or where our own aliases lead. Not folded.
 const uint8_t *ask_name(const struct ask *);
+// The reply just written holds aliases of ours that lead elsewhere (RFC 1034 4.3.2 3a): what the next step finds for the
+// last target goes behind them. PASS, or ERROR.
+enum outcome ask_keep_aliases(struct ask *);
 // Before a reply to this asker is written: whom the reply's options are for, and how much room there is.
 void ask_face_client(struct ask *);
 // The records of a message (its rcode NOERROR or NXDOMAIN) as the reply to this asker: own aliases in front, no AA but

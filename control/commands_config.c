@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <pollux/overrides.h>
+
 #include "commands.h"
 
 // A pipe or a device would keep the event loop waiting.
@@ -32,6 +34,15 @@ static void check_zone_list(const struct config *config, struct report *report, 
 	zone_configs_free(zones, *count);
 }
 
+static void check_overrides(const struct config *config, struct report *report)
+{
+	struct override_rules *rules;
+	unsigned errors = report->errors;
+	if (config_overrides(config, &rules, report) != ST_OK && report->errors == errors)
+		report->errors++;
+	override_rules_free(rules);
+}
+
 static void add_key(void *ctx, const char *key)
 {
 	json_array_append_new(ctx, json_string(key));
@@ -48,8 +59,10 @@ void command_config_check(struct call *call)
 	unsigned zones = 0;
 	findings_init(&findings);
 	enum status status = config_read(&config, path, &findings.report);
-	if (status == ST_OK)
+	if (status == ST_OK) {
 		check_zone_list(config, &findings.report, &zones);
+		check_overrides(config, &findings.report);
+	}
 	if (status != ST_OK || findings.report.errors) {
 		call_refuse(call, json_lines(&findings), "%s: errors: %u", path, findings.report.errors);
 	} else {

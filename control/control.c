@@ -19,6 +19,7 @@
 #include "identity.h"
 #include "learned.h"
 #include "misses.h"
+#include "overrides.h"
 #include "reclaim.h"
 #include "saved.h"
 #include "slices.h"
@@ -181,6 +182,16 @@ static enum status open_cache(struct control *control)
 	return learned_open(learned, control->directory);
 }
 
+// Bad rules are left out and said in the log: at the start most of them are better than none.
+static void open_overrides(struct control *control)
+{
+	struct report report = { .emit = control_log_finding };
+	enum status status = overrides_publish(control->resolver, control->catalog, control->config, true, &report);
+	if (status != ST_OK)
+		log_error("overrides: errors: %u; rules in use: %u", report.errors,
+			overrides_rules(control->resolver) ? override_rules_count(overrides_rules(control->resolver)) : 0);
+}
+
 static enum status open_doors(struct control *control)
 {
 	control->slices = slices_new(control->base);
@@ -197,6 +208,7 @@ static enum status open_doors(struct control *control)
 	enum status status = open_cache(control);
 	if (status != ST_OK)
 		return status;
+	open_overrides(control);
 	open_tcp(control);
 	control->misses = misses_new(control->door, control->resolver);
 	return control->misses ? ST_OK : ST_NO_MEMORY;
@@ -302,6 +314,11 @@ enum status control_reload(struct control *control, struct report *report,
 	enum status status = config_read(&fresh, control_config_path(control), report);
 	if (status != ST_OK)
 		return status;
+	status = overrides_publish(control->resolver, control->catalog, fresh, false, report);
+	if (status != ST_OK) {
+		config_free(fresh);
+		return status;
+	}
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)control_now_ms() * 1000);
 	config_needs_restart(control->start_config, fresh, restart, ctx);
 	take_over(control, fresh, report);

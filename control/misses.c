@@ -24,15 +24,6 @@ struct miss {
 	uint8_t headers[]; // msg.dns_at octets
 };
 
-// The dataplane counts what each client has open.
-static void leave_unsaid(struct misses *misses, const struct msg *msg, const uint8_t *headers)
-{
-	misses->counters.unsaid++;
-	if (side_door_settle(misses->door, msg, headers) != ST_OK) {
-		// It forgets by itself after a while.
-	}
-}
-
 static void on_reply(void *ctx, const uint8_t *wire, unsigned bytes)
 {
 	struct miss *miss = ctx;
@@ -41,7 +32,7 @@ static void on_reply(void *ctx, const uint8_t *wire, unsigned bytes)
 	if (wire && side_door_reply(misses->door, &miss->msg, miss->headers, wire, bytes) == ST_OK)
 		misses->counters.replied++;
 	else
-		leave_unsaid(misses, &miss->msg, miss->headers);
+		misses->counters.unsaid++;
 	free(miss);
 }
 
@@ -90,7 +81,7 @@ static void on_miss(void *ctx, const struct msg *msg, const uint8_t *frame)
 	}
 	struct miss *miss = malloc(sizeof(*miss) + msg->dns_at);
 	if (!miss) {
-		leave_unsaid(misses, msg, frame);
+		misses->counters.unsaid++;
 		return;
 	}
 	miss->misses = misses;

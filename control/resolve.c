@@ -8,10 +8,10 @@
 #include "chain.h"
 #include "plugins.h"
 #include "reply.h"
-#include "turns.h"
 
 // NULL: this build has no such step.
 static const struct step_kind *const kinds[STEP_COUNT] = {
+	[STEP_OVERRIDES] = &overrides_step,
 	[STEP_AUTHORITIES] = &authorities_step,
 	[STEP_CACHE] = &cache_step,
 	[STEP_HOSTS] = &hosts_step,
@@ -97,8 +97,6 @@ static void free_ask(struct ask *ask)
 		ask->resolver->counters.open--;
 	if (ask->ended)
 		ask->ended(ask);
-	if (ask->has_turn)
-		turns_end(ask->resolver->turns);
 	message_clear(&ask->own);
 	free(ask->negative);
 	free(ask);
@@ -185,36 +183,16 @@ static void keep_question(struct ask *ask)
 	ask->resolver->counters.open++;
 }
 
-// Our own steps answer at once; the others' time is what clients share.
-static bool needs_turn(const struct ask *ask, enum chain_step step)
-{
-	return step >= STEP_FORWARDERS && !ask->has_turn && ask->query.flags & FLAG_RD &&
-		resolver_uses_step(ask->resolver, step);
-}
-
 static enum outcome run_step(struct ask *ask)
 {
 	enum chain_step step = ask->order.step[ask->step];
 	trace_begin(ask, kinds[step]->name);
-	bool asks_others = needs_turn(ask, step);
-	enum turn turn = asks_others ? turns_take(ask->resolver->turns, ask) : TURN_NOW;
-	if (turn == TURN_LATER) {
-		ask_note(ask, "waits for its client's turn");
-		return WAIT;
-	}
-	if (turn == TURN_NEVER) {
-		ask_note(ask, "its client has too many questions waiting");
-		ask->rcode = RCODE_SERVFAIL;
-		ask->why = EDE_OTHER;
-		return ERROR;
-	}
-	ask->has_turn |= asks_others;
 	return kinds[step]->run(ask, ask->resolver->state[step]);
 }
 
 void ask_resume(struct ask *ask, enum outcome outcome)
 {
-	static const char *const words[] = { [PASS] = "pass", [ANSWER] = "answer", [ERROR] = "error" };
+	static const char *const words[] = { [PASS] = "pass", [ANSWER] = "answer", [ERROR] = "error", [DROP] = "drop" };
 	struct resolver *r = ask->resolver;
 	for (;;) {
 		if (outcome == WAIT) {
@@ -233,21 +211,11 @@ void ask_resume(struct ask *ask, enum outcome outcome)
 		reply_and_free(ask);
 	} else if (outcome == ERROR) {
 		fail(ask, ask->rcode);
+	} else if (outcome == DROP) {
+		ask_drop(ask);
 	} else {
 		end_of_chain(ask);
 	}
-}
-
-// Back to the cache, for somebody else may have found it out meanwhile.
-void ask_retry(struct ask *ask)
-{
-	ask->forget = NULL;
-	trace_end(ask, "its turn");
-	for (unsigned i = 0; i < ask->step; i++) {
-		if (ask->order.step[i] == STEP_CACHE)
-			ask->step = i;
-	}
-	ask_resume(ask, run_step(ask));
 }
 
 void ask_take_back(struct ask *ask)
@@ -272,7 +240,7 @@ static struct ask *new_ask(struct resolver *r, const struct asker *asker, ask_do
 	ask->step = 0;
 	ask->rcode = RCODE_REFUSED;
 	ask->why = EDE_NONE;
-	ask->waits = ask->has_turn = ask->for_nobody = ask->name_exists = false;
+	ask->waits = ask->for_nobody = ask->name_exists = false;
 	ask->own = (struct message){ 0 };
 	ask->target = NULL;
 	ask->negative = NULL;
@@ -310,7 +278,7 @@ static bool drops_refused(const struct resolver *r)
 	uint64_t bytes;
 	const void *block = catalog_block(r->catalog, BLOCK_ACCESS, &bytes);
 	access_open(&access, block, block ? bytes : 0);
-	return access.terms.drops;
+	return access.drops;
 }
 
 // As in the dataplane: whoever may not use the chain sees our own data, and no RA.
@@ -518,7 +486,6 @@ void resolver_free(struct resolver *r)
 		if (kinds[i] && kinds[i]->free && r->state[i])
 			kinds[i]->free(r->state[i]);
 	}
-	turns_free(r->turns);
 	free(r);
 }
 
@@ -533,11 +500,6 @@ struct resolver *resolver_new(
 	r->tap = tap;
 	r->reply.wire = r->buffer;
 	take_config(r, config);
-	r->turns = turns_new(base, config);
-	if (!r->turns) {
-		free(r);
-		return NULL;
-	}
 	for (unsigned i = 0; i < STEP_COUNT; i++) {
 		if (!kinds[i] || !kinds[i]->new)
 			continue;
@@ -553,7 +515,6 @@ struct resolver *resolver_new(
 void resolver_reconfigure(struct resolver *r, const struct config *config)
 {
 	take_config(r, config);
-	turns_reconfigure(r->turns, config);
 	for (unsigned i = 0; i < STEP_COUNT; i++) {
 		if (kinds[i] && kinds[i]->reconfigure)
 			kinds[i]->reconfigure(r->state[i], config);
@@ -562,13 +523,6 @@ void resolver_reconfigure(struct resolver *r, const struct config *config)
 
 const struct resolver_counters *resolver_counters(struct resolver *r)
 {
-	const struct turns_counters *turns = turns_counters(r->turns);
 	forwarders_count(r->state[STEP_FORWARDERS], &r->counters);
-	r->counters.in_flight = turns->in_flight;
-	r->counters.turns_waiting = turns->waiting;
-	r->counters.turns_clients = turns->clients;
-	r->counters.turns_queued = turns->queued;
-	r->counters.turns_refused = turns->refused;
-	r->counters.turns_late = turns->late;
 	return &r->counters;
 }

@@ -147,6 +147,14 @@ static void prefetch_from_cache(struct worker *worker, struct burst *burst, unsi
 	cache_prefetch(worker->cache, burst->cache_hash[q]);
 }
 
+// Rules stand in front of the zones, or behind them.
+static bool find_rule(const struct worker *worker, struct burst *burst, unsigned q, bool behind_zones)
+{
+	const struct overrides *rules = worker->overrides;
+	return rules && rules->before_clients == behind_zones &&
+	       overrides_match(rules, &burst->query[q], &burst->rule[q]);
+}
+
 // Four walks, so that each waits for no memory: the directory's lines are on their way while the other
 // questions of the burst are looked at, then the buckets', of the zone or else of the cache, then the nodes' or the cache's
 // entries', then what lies behind a node.
@@ -155,8 +163,12 @@ static void look_up(struct worker *worker, struct burst *burst)
 	const struct catalog *catalog = worker->catalog;
 	for (unsigned q = 0; q < burst->queries; q++) {
 		burst->zone[q] = NULL;
-		if (catalog && !burst->refused[q])
-			catalog_prefetch(catalog, &burst->query[q].name);
+		burst->rule[q].rule = NULL;
+		if (!catalog || burst->refused[q])
+			continue;
+		catalog_prefetch(catalog, &burst->query[q].name);
+		if (worker->overrides)
+			overrides_prefetch(worker->overrides, &burst->query[q].name);
 	}
 	if (!catalog)
 		return;
@@ -164,16 +176,18 @@ static void look_up(struct worker *worker, struct burst *burst)
 		if (burst->refused[q])
 			continue;
 		const struct folded_name *name = &burst->query[q].name;
+		if (find_rule(worker, burst, q, false))
+			continue;
 		burst->zone[q] = catalog_find(catalog, name);
 		if (burst->zone[q])
 			image_prefetch_name(burst->zone[q], name);
-		else
+		else if (!find_rule(worker, burst, q, true))
 			prefetch_from_cache(worker, burst, q);
 	}
 	const struct node *node[BURST_MAX];
 	for (unsigned q = 0; q < burst->queries; q++) {
 		node[q] = burst->zone[q] ? image_prefetch_node(burst->zone[q], &burst->query[q].name) : NULL;
-		if (!burst->zone[q] && worker->cache && !burst->refused[q])
+		if (!burst->zone[q] && worker->cache && !burst->refused[q] && !burst->rule[q].rule)
 			cache_prefetch_entry(worker->cache, burst->cache_hash[q]);
 	}
 	for (unsigned q = 0; q < burst->queries; q++) {
@@ -214,14 +228,12 @@ static const struct policy *policy_for_client(const struct worker *worker)
 	return rights & ACCESS_RECURSION ? &worker->policy : &worker->zones_only;
 }
 
-enum written { WRITTEN, TO_CONTROL, TO_NOBODY };
-
-static enum written refuse_client(const struct worker *worker, const struct query *query, struct reply *reply)
+static enum counter refuse_client(const struct worker *worker, const struct query *query, struct reply *reply)
 {
-	if (worker->access.terms.drops)
-		return TO_NOBODY;
+	if (worker->access.drops)
+		return COUNTER_drop_access;
 	answer_error_why(&worker->zones_only, query, RCODE_REFUSED, EDE_PROHIBITED, reply);
-	return WRITTEN;
+	return COUNTER_answer_dns;
 }
 
 // The entry is remembered for side_door_tell_used(): one of a burst is sample enough.
@@ -241,31 +253,48 @@ static bool answer_from_cache(struct worker *worker, struct burst *burst, unsign
 	return true;
 }
 
-// TO_CONTROL: for *reason.
-static enum written write_reply(
+static enum counter fate_of(enum answer_verdict verdict, uint8_t *reason)
+{
+	if (verdict == ANSWER_READY)
+		return COUNTER_answer_dns;
+	*reason = verdict == ANSWER_CONTINUE ? MISS_CONTINUE : MISS_NOT_HERE;
+	return COUNTER_miss;
+}
+
+static enum counter follow_rule(struct worker *worker, const struct policy *policy, const struct query *query,
+	const struct override_hit *hit, struct reply *reply, uint8_t *reason)
+{
+	if (hit->rule->action == OVERRIDE_DROP)
+		return COUNTER_drop_override;
+	enum counter fate = fate_of(
+		answer_override(worker->catalog, policy, query, worker->overrides, hit, OVER_UDP, reply), reason);
+	worker->counter[COUNTER_override] += fate == COUNTER_answer_dns;
+	return fate;
+}
+
+// The reply is written when it is to be sent; a miss is for control to see, for *reason.
+static enum counter write_reply(
 	struct worker *worker, struct burst *burst, unsigned q, struct reply *reply, uint8_t *reason)
 {
 	const struct query *query = &burst->query[q];
 	const struct policy *policy = &worker->policy;
 	*reason = MISS_NOT_HERE;
 	if (burst->refused[q] && is_for_control(worker, query))
-		return TO_CONTROL;
+		return COUNTER_miss;
 	if (worker->judges_clients && !(policy = policy_for_client(worker)))
 		return refuse_client(worker, query, reply);
 	if (burst->refused[q]) {
 		answer_error(policy, query, burst->rcode[q], reply);
-		return WRITTEN;
+		return COUNTER_answer_dns;
 	}
+	if (burst->rule[q].rule)
+		return follow_rule(worker, policy, query, &burst->rule[q], reply, reason);
 	// Before control has loaded every zone once, only it can know what is ours.
 	if (!worker->catalog || (!burst->zone[q] && !worker->zones_ready))
-		return TO_CONTROL;
+		return COUNTER_miss;
 	if (!burst->zone[q] && worker->cache && policy->has_chain && answer_from_cache(worker, burst, q, policy, reply))
-		return WRITTEN;
-	enum answer_verdict verdict =
-		answer_query(worker->catalog, policy, query, burst->zone[q], OVER_UDP, reply);
-	if (verdict == ANSWER_CONTINUE)
-		*reason = MISS_CONTINUE;
-	return verdict == ANSWER_READY ? WRITTEN : TO_CONTROL;
+		return COUNTER_answer_dns;
+	return fate_of(answer_query(worker->catalog, policy, query, burst->zone[q], OVER_UDP, reply), reason);
 }
 
 static void fit_mbuf(struct rte_mbuf *mbuf, const struct frame *frame)
@@ -304,13 +333,11 @@ static void write_replies(struct worker *worker, struct burst *burst)
 		if (may_miss)
 			memcpy(worker->kept, message, bytes);
 		take_client(&worker->parties, frame);
-		enum written written = write_reply(worker, burst, q, &reply, &burst->miss_reason[i]);
-		if (written != WRITTEN) {
-			if (written == TO_CONTROL)
-				memcpy(message, worker->kept, bytes);
-			burst->fate[i] = written == TO_CONTROL ? COUNTER_miss : COUNTER_drop_access;
+		burst->fate[i] = write_reply(worker, burst, q, &reply, &burst->miss_reason[i]);
+		if (burst->fate[i] == COUNTER_miss)
+			memcpy(message, worker->kept, bytes);
+		if (burst->fate[i] != COUNTER_answer_dns)
 			continue;
-		}
 		burst->rcode[q] = reply.rcode;
 		burst->truncated[q] = reply.truncated;
 		frame_turn_round(frame, reply.bytes, port->offload);

@@ -6,6 +6,7 @@
 #include <pollux/bounds.h>
 #include <pollux/catalog.h>
 #include <pollux/counters.h>
+#include <pollux/overrides.h>
 #include <pollux/query.h>
 
 #include "frame.h"
@@ -40,6 +41,7 @@ struct burst {
 	const struct image *zone[BURST_MAX];
 	uint64_t cache_used; // position of an entry that answered one of them; 0: none did
 	uint64_t cache_hash[BURST_MAX]; // of questions without a zone, while there is a cache
+	struct override_hit rule[BURST_MAX]; // without one: no rule fits
 	struct query query[BURST_MAX];
 };
 

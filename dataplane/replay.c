@@ -11,6 +11,7 @@
 #include <pollux/cache.h>
 #include <pollux/catalog.h>
 #include <pollux/log.h>
+#include <pollux/overrides.h>
 #include <pollux/zonefile.h>
 
 #include "eal.h"
@@ -82,6 +83,22 @@ static enum status open_cache(struct run *run, const char *path)
 	return status;
 }
 
+static enum status set_overrides(struct run *run, const struct config *config, struct report *report)
+{
+	struct override_rules *rules;
+	void *block = NULL;
+	uint64_t bytes;
+	enum status status = config_overrides(config, &rules, report);
+	if (status == ST_OK && override_rules_count(rules))
+		status = override_rules_compile(
+			rules, REPLAY_SEED, config->override_before_clients, report, &block, &bytes);
+	if (block)
+		status = catalog_set_block(run->catalog, BLOCK_OVERRIDES, block, bytes);
+	free(block);
+	override_rules_free(rules);
+	return status;
+}
+
 static enum status make_catalog(struct run *run, const struct config *config)
 {
 	struct report report = { .emit = report_to_stream };
@@ -98,6 +115,8 @@ static enum status make_catalog(struct run *run, const struct config *config)
 		status = set_access(run, config);
 	if (status == ST_OK)
 		status = set_identity(run, config, &report);
+	if (status == ST_OK)
+		status = set_overrides(run, config, &report);
 	catalog_set_ready(run->catalog);
 	atomic_store(&run->house.view[VIEW_ZONES], run->catalog);
 	return status;

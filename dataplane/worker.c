@@ -20,7 +20,6 @@ struct worker *worker_new(struct house *house, unsigned index, unsigned cpu)
 	if (!worker)
 		return NULL;
 	worker->index = index;
-	quota_init(&worker->quota);
 	worker->cpu = cpu;
 	worker->house = house;
 	worker->rings = house->rings ? &house->rings->worker[index] : NULL;
@@ -71,10 +70,12 @@ static void take_views(struct worker *worker)
 	worker->cache = atomic_load_explicit(&house->view[VIEW_CACHE], memory_order_acquire);
 	if (worker->catalog) {
 		worker->policy = catalog_policy(worker->catalog);
+		worker->overrides = catalog_block(worker->catalog, BLOCK_OVERRIDES, NULL);
 		worker->zones_ready = catalog_is_ready(worker->catalog);
 		worker->parties.identity = catalog_identity(worker->catalog);
 	} else {
 		worker->policy = (struct policy){ .udp_size = DNS_UDP_PLAIN_BYTES };
+		worker->overrides = NULL;
 		worker->zones_ready = false;
 		worker->parties.identity = NULL;
 	}

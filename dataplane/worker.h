@@ -13,7 +13,6 @@
 #include <pollux/ring.h>
 
 #include "pipeline.h"
-#include "quota.h"
 
 struct rte_mempool;
 
@@ -45,6 +44,7 @@ struct worker {
 	const struct catalog *catalog;
 	const struct cache *cache; // NULL: none, or nobody who would fill it
 	uint32_t clock_s;	   // CLOCK_MONOTONIC, that of the cache
+	const struct overrides *overrides; // NULL: no rules
 	struct policy policy;
 	struct policy zones_only; // for clients that may not use the chain
 	struct access access;
@@ -61,7 +61,6 @@ struct worker {
 	unsigned used_count; // ever; the newest ones are there
 	uint64_t used_told_ms;
 
-	struct quota quota; // of misses
 	uint64_t idle_since; // time stamp counter
 	uint64_t counter[COUNTER_COUNT];
 	uint64_t latency[LATENCY_BUCKETS];

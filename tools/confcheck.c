@@ -10,6 +10,7 @@
 
 #include <pollux/config.h>
 #include <pollux/name.h>
+#include <pollux/overrides.h>
 #include <pollux/zonefile.h>
 
 enum { EXIT_GOOD = 0, EXIT_BAD = 1, EXIT_USAGE = 2 };
@@ -159,6 +160,16 @@ static unsigned check_zones(const struct config *config, bool read_them, struct 
 	return count;
 }
 
+// The rules of the configuration itself have been looked at with the rest of it.
+static void check_overrides(const struct config *config, struct report *report)
+{
+	struct override_rules *rules;
+	enum status status = config_overrides(config, &rules, report);
+	if (status == ST_NO_MEMORY)
+		report_at(report, SEVERITY_ERROR, config->path, 0, 0, "%s", status_text(status));
+	override_rules_free(rules);
+}
+
 static const char *plural(unsigned count)
 {
 	return count == 1 ? "" : "s";
@@ -171,6 +182,7 @@ static int check_file(const char *path, bool print, bool read_zones)
 	if (config_read(&config, path, &report) != ST_OK)
 		return EXIT_BAD;
 	unsigned zones = check_zones(config, read_zones, &report);
+	check_overrides(config, &report);
 	if (print)
 		config_print(config, stdout);
 	else if (report.errors == 0)

@@ -3,6 +3,7 @@
 // everything ready; here it is copied, and its pointers get their final place in the message.
 #include <pollux/answer.h>
 #include <pollux/bytes.h>
+#include <pollux/overrides.h>
 #include <pollux/rrtype.h>
 
 #include "denial.h"
@@ -835,6 +836,146 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 	bool ended = walk(&d, step, hit);
 	put_denials(&d);
 	if (!(d.flags & FLAG_TC))
+		put_additionals(&d);
+	finish(&d);
+	return ended || !wants_chain(policy, query) ? ANSWER_READY : ANSWER_CONTINUE;
+}
+
+// --- answers by rule ---
+
+// RFC 2308 5: what makes a "no" worth remembering. As in the empty zones of RFC 6303 3, at the name the rule is about.
+static void put_rule_soa(struct draft *d, const struct override_hit *hit, const struct folded_name *name, unsigned name_at)
+{
+	static const uint8_t rname[] = "\6nobody\7invalid";
+	uint16_t owner = (uint16_t)(POINTER | (name_at + name->label_at[hit->depth]));
+	struct writer w = writer_of(d->reply->wire + d->at, d->limit - d->at);
+	write_be16(&w, owner);
+	write_be16(&w, TYPE_SOA);
+	write_be16(&w, CLASS_IN);
+	write_be32(&w, hit->rule->ttl_s);
+	write_be16(&w, 2 + sizeof(rname) + 5 * 4);
+	write_be16(&w, owner);
+	write_bytes(&w, rname, sizeof(rname));
+	write_be32(&w, 1);
+	write_be32(&w, 3600);
+	write_be32(&w, 1200);
+	write_be32(&w, 604800);
+	write_be32(&w, hit->rule->ttl_s);
+	if (w.failed) {
+		d->flags |= FLAG_TC;
+		return;
+	}
+	d->at += (uint32_t)writer_bytes(&w);
+	d->count[AUTHORITY]++;
+}
+
+// Returns where the target of a CNAME stands that is to be followed, else 0.
+static unsigned put_rule_records(struct draft *d, const struct overrides *overrides, const struct override_hit *hit,
+	const struct folded_name *name, unsigned name_at)
+{
+	uint8_t *record = d->reply->wire + d->at;
+	unsigned bytes = overrides_write(overrides, hit, name, name_at, record, d->limit - d->at);
+	unsigned target_at = d->at + 12;
+	if (!bytes) {
+		d->flags |= FLAG_TC;
+		return 0;
+	}
+	d->at += bytes;
+	d->count[ANSWER] = (uint16_t)(d->count[ANSWER] + hit->rule->count);
+	bool follow = hit->rule->action == OVERRIDE_ALIAS && d->query->type != TYPE_CNAME && d->query->type != TYPE_ANY;
+	// With captures it could be made of a damaged block: nobody else looks at it before it is read.
+	if (!follow || name_length(record + 12, bytes - 12) != bytes - 12 || target_at > POINTER_MAX - NAME_MAX_BYTES)
+		return 0;
+	return target_at;
+}
+
+static unsigned put_rule(struct draft *d, const struct overrides *overrides, const struct override_hit *hit,
+	const struct folded_name *name, unsigned name_at)
+{
+	switch ((enum override_action)hit->rule->action) {
+	case OVERRIDE_RECORDS:
+	case OVERRIDE_ALIAS:
+		return put_rule_records(d, overrides, hit, name, name_at);
+	case OVERRIDE_NXDOMAIN:
+		d->rcode = RCODE_NXDOMAIN;
+		put_rule_soa(d, hit, name, name_at);
+		break;
+	case OVERRIDE_NODATA:
+		put_rule_soa(d, hit, name, name_at);
+		break;
+	case OVERRIDE_REFUSED: // behind a CNAME: the CNAME alone is said
+	case OVERRIDE_DROP:
+	case OVERRIDE_PASS:
+	case OVERRIDE_ACTIONS:
+		break;
+	}
+	return 0;
+}
+
+// True: a rule is about this target of a CNAME.
+static bool has_rule(const struct overrides *overrides, const struct folded_name *name, uint16_t type,
+	const struct image *zone, struct override_hit *hit)
+{
+	if (zone && overrides->before_clients)
+		return false;
+	return overrides_find(overrides, name, type, hit) && hit->rule->action != OVERRIDE_PASS;
+}
+
+// From CNAME to CNAME, through rules and zones. True: the chain ended here; false: it leads out.
+static bool walk_rules(struct draft *d, const struct overrides *overrides, const struct override_hit *first)
+{
+	uint64_t asked[CHAIN_MAX_STEPS]; // hashes of the names
+	const struct folded_name *name = &d->query->name;
+	struct override_hit hit = *first;
+	struct folded_name next;
+	unsigned name_at = DNS_HEADER_BYTES;
+	for (unsigned steps = 0; steps < CHAIN_MAX_STEPS; steps++) {
+		uint8_t target[NAME_MAX_BYTES];
+		asked[steps] = name->hash[name->labels];
+		name_at = put_rule(d, overrides, &hit, name, name_at);
+		if (!name_at)
+			return true;
+		name_prepare(&next, target, read_name(d->reply->wire, name_at, target), catalog_seed(d->catalog));
+		name = &next;
+		for (unsigned i = 0; i <= steps; i++) {
+			if (asked[i] == name->hash[name->labels])
+				return true; // a loop: what is there is the answer
+		}
+		const struct image *zone = catalog_find(d->catalog, name);
+		if (has_rule(overrides, name, d->query->type, zone, &hit))
+			continue;
+		zone = side_of_cut(d->catalog, zone, name, d->query->type);
+		struct step step = { .name = name, .zone = zone, .name_at = name_at };
+		return zone && walk(d, step, image_lookup(zone, name));
+	}
+	return true;
+}
+
+static bool is_blocked(const struct override_hit *hit)
+{
+	return hit->rule->action == OVERRIDE_NXDOMAIN || hit->rule->action == OVERRIDE_NODATA ||
+		hit->rule->action == OVERRIDE_REFUSED;
+}
+
+enum answer_verdict answer_override(const struct catalog *catalog, const struct policy *policy, const struct query *query,
+	const struct overrides *overrides, const struct override_hit *hit, enum transport transport, struct reply *reply)
+{
+	enum rcode rcode = query->options ? judge_options(query, transport, reply->parties) : RCODE_NOERROR;
+	if (rcode != RCODE_NOERROR || hit->rule->action == OVERRIDE_REFUSED) {
+		bool judged = rcode != RCODE_NOERROR;
+		answer_error_why(policy, query, judged ? rcode : RCODE_REFUSED, judged ? EDE_NONE : EDE_BLOCKED, reply);
+		return ANSWER_READY;
+	}
+	struct draft d;
+	d.catalog = catalog;
+	d.over_udp = transport == OVER_UDP;
+	plan_opt(&d, query, reply, NULL);
+	if (query->edns && is_blocked(hit))
+		edns_plan(&d.opt, query, reply->parties, NULL, EDE_BLOCKED);
+	begin(&d, policy, query, answer_limit(policy, query, transport), reply);
+	bool ended = walk_rules(&d, overrides, hit);
+	put_denials(&d);
+	if (d.written_count && !(d.flags & FLAG_TC))
 		put_additionals(&d);
 	finish(&d);
 	return ended || !wants_chain(policy, query) ? ANSWER_READY : ANSWER_CONTINUE;

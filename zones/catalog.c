@@ -11,6 +11,7 @@
 #include <linux/falloc.h>
 
 #include <pollux/catalog.h>
+#include <pollux/overrides.h>
 
 #include "space.h"
 
@@ -640,6 +641,8 @@ static bool block_is_sound(const struct catalog *catalog, enum catalog_block whi
 	const struct block_head *head = (const struct block_head *)(catalog->base + at);
 	if (head->which != which || head->bytes > end || block_space(head->bytes) > end - at)
 		return false;
+	if (which == BLOCK_OVERRIDES)
+		return overrides_check(head + 1, head->bytes, catalog_seed(catalog)) == ST_OK;
 	return which != BLOCK_IDENTITY || identity_is_sound((const void *)(head + 1), head->bytes);
 }
 

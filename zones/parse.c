@@ -192,7 +192,7 @@ static void weigh_digest(struct scanner *s, uint16_t type, const struct writer *
 	}
 }
 
-static bool scan_rdata(struct scanner *s, uint16_t type, struct writer *out)
+bool scan_rdata(struct scanner *s, uint16_t type, struct writer *out)
 {
 	char name[16];
 	const struct rrtype *row = rrtype_by_code(type);

@@ -130,6 +130,8 @@ struct field_kind {
 };
 extern const struct field_kind field_kinds[F_COUNT];
 
+// The RDATA of a type to the end of the record, or in the form of RFC 3597 5. False: an error was reported.
+bool scan_rdata(struct scanner *, uint16_t type, struct writer *);
 // Text of RFC 3597 5, the current token being "\#".
 bool scan_unknown(struct scanner *, struct writer *);
 void print_unknown(struct text_out *, const uint8_t *rdata, size_t bytes);

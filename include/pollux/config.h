@@ -93,6 +93,15 @@ struct forward_config {
 	bool trust_ad;
 };
 
+// A rule as the configuration has it; what it means is read by config_overrides().
+struct override_config {
+	char *name, *type;
+	char **answers;
+	unsigned answer_count;
+	unsigned ttl_s;
+	unsigned line; // of the file
+};
+
 struct config {
 	char *path;	      // the file it was read from
 	char *name;	      // of this instance: keeps the regions and sockets of two instances apart
@@ -121,6 +130,11 @@ struct config {
 
 	enum chain_step *chain; // empty: all in their usual order
 	unsigned chain_count;
+
+	struct override_config *overrides;
+	unsigned override_count;
+	char *overrides_file; // more of them, or NULL
+	bool override_before_clients; // else before the zones
 
 	char **hosts_files;
 	unsigned hosts_file_count;
@@ -169,7 +183,6 @@ struct config {
 	bool access_drops; // who may not ask gets no answer
 	char **access_management, **access_monitoring; // users and @groups; empty: the mode of the socket decides
 	unsigned access_management_count, access_monitoring_count;
-	unsigned client_max_misses, client_max_in_flight;
 	bool first_question; // of several the first is answered
 
 	unsigned udp_size; // ceiling of UDP answers
@@ -222,6 +235,12 @@ void trust_anchors_free(struct trust_anchors *);
 // Whether that file leads to root servers: NS records of the root, and an address for one of them. ST_INVALID when it does not, or what a
 // reader of master files says; all of it reported.
 CHECKED enum status config_check_hints(const char *path, struct report *);
+
+// The rules of the configuration and of its overrides-file, in this order. Bad ones are reported with file:line:column and
+// left out: then ST_SYNTAX, or how the file could not be read. *rules are the caller's (override_rules_free), NULL only
+// with ST_NO_MEMORY.
+struct override_rules;
+CHECKED enum status config_overrides(const struct config *, struct override_rules **rules, struct report *);
 
 // When a changed option takes effect.
 enum config_effect { ON_RELOAD, ON_RESTART };

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <pollux/overrides.h>
 #include <pollux/bytes.h>
 #include <pollux/rrtype.h>
 #include <pollux/zonefile.h>
@@ -43,6 +44,20 @@ static const uint8_t *wire(const char *text)
 	return name;
 }
 
+static void set_rules(struct catalog *writer)
+{
+	static const char text[] = "www.example.test A 192.0.2.1\n";
+	struct report report = { .emit = NULL };
+	struct override_rules *rules = override_rules_new();
+	void *block;
+	uint64_t bytes;
+	assert_int_equal(override_rules_read_text(rules, text, sizeof(text) - 1, "rules", &report), ST_OK);
+	assert_int_equal(override_rules_compile(rules, catalog_seed(writer), false, &report, &block, &bytes), ST_OK);
+	assert_int_equal(catalog_set_block(writer, BLOCK_OVERRIDES, block, bytes), ST_OK);
+	free(block);
+	override_rules_free(rules);
+}
+
 static void a_block_is_seen_by_readers_and_by_the_next_writer_unless_its_head_is_damaged(void **state)
 {
 	(void)state;
@@ -52,7 +67,7 @@ static void a_block_is_seen_by_readers_and_by_the_next_writer_unless_its_head_is
 	assert_int_equal(catalog_open_reader(&reader, path), ST_OK);
 	assert_null(catalog_block(reader, BLOCK_ACCESS, &bytes));
 	assert_int_equal(catalog_set_block(writer, BLOCK_ACCESS, "rules", 6), ST_OK);
-	assert_int_equal(catalog_set_block(writer, BLOCK_OVERRIDES, "answers", 8), ST_OK);
+	set_rules(writer);
 	const char *seen = catalog_block(reader, BLOCK_ACCESS, &bytes);
 	assert_string_equal(seen, "rules");
 	assert_int_equal(bytes, 6);
@@ -63,6 +78,12 @@ static void a_block_is_seen_by_readers_and_by_the_next_writer_unless_its_head_is
 	assert_string_equal(catalog_block(writer, BLOCK_ACCESS, NULL), "rules");
 	struct block_head *head = (struct block_head *)catalog_block(writer, BLOCK_OVERRIDES, NULL) - 1;
 	head->bytes = UINT64_MAX - 63;
+	catalog_close(writer);
+
+	assert_int_equal(catalog_open_writer(&writer, path), ST_OK);
+	assert_null(catalog_block(writer, BLOCK_OVERRIDES, NULL));
+	set_rules(writer);
+	((struct overrides *)catalog_block(writer, BLOCK_OVERRIDES, NULL))->nodes++;
 	catalog_close(writer);
 
 	assert_int_equal(catalog_open_writer(&writer, path), ST_OK);

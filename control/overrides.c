@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <stdlib.h>
+
+#include <pollux/log.h>
+#include <pollux/rrtype.h>
+
+#include "chain.h"
+#include "overrides.h"
+
+// What the block in the region was made of, for people.
+struct rulebook {
+	struct override_rules *rules;
+};
+
+// --- into the region ---
+
+static bool is_in_chain(const struct config *config)
+{
+	for (unsigned i = 0; i < config->chain_count; i++) {
+		if (config->chain[i] == STEP_OVERRIDES)
+			return true;
+	}
+	return config->chain_count == 0;
+}
+
+static enum status set_block(struct catalog *catalog, const struct override_rules *rules, bool before_clients,
+	struct report *report)
+{
+	void *block = NULL;
+	uint64_t bytes = 0;
+	enum status status = ST_OK;
+	if (override_rules_count(rules))
+		status = override_rules_compile(rules, catalog_seed(catalog), before_clients, report, &block, &bytes);
+	if (status != ST_OK)
+		return status;
+	if (block || catalog_block(catalog, BLOCK_OVERRIDES, NULL))
+		status = catalog_set_block(catalog, BLOCK_OVERRIDES, block, bytes);
+	free(block);
+	return status;
+}
+
+static enum status read_rules(const struct config *config, struct override_rules **rules, struct report *report)
+{
+	if (is_in_chain(config))
+		return config_overrides(config, rules, report);
+	*rules = override_rules_new();
+	return *rules ? ST_OK : ST_NO_MEMORY;
+}
+
+enum status overrides_publish(struct resolver *r, struct catalog *catalog, const struct config *config, bool at_start,
+	struct report *report)
+{
+	struct rulebook *book = r->state[STEP_OVERRIDES];
+	struct override_rules *rules;
+	unsigned errors = report->errors;
+	enum status read = read_rules(config, &rules, report), status = read;
+	if (rules && (read == ST_OK || at_start))
+		status = set_block(catalog, rules, config->override_before_clients, report);
+	if (status != ST_OK) {
+		override_rules_free(rules);
+		if (report->errors == errors)
+			report_at(report, SEVERITY_ERROR, config->path, 0, 0, "overrides: %s", status_text(status));
+		return status;
+	}
+	override_rules_free(book->rules);
+	book->rules = rules;
+	if (override_rules_count(rules))
+		log_info("overrides: %u rules", override_rules_count(rules));
+	return read;
+}
+
+const struct override_rules *overrides_rules(const struct resolver *r)
+{
+	return ((const struct rulebook *)r->state[STEP_OVERRIDES])->rules;
+}
+
+// --- the step ---
+
+static void note_rule(struct ask *ask, const struct rulebook *book, const struct override_hit *hit)
+{
+	struct override_info info;
+	char type[16];
+	if (!ask->trace || !book->rules || hit->rule->number >= override_rules_count(book->rules))
+		return;
+	override_rules_info(book->rules, hit->rule->number, &info);
+	ask_note(ask, "rule '%s %s %s' at %s:%u", info.name, info.type ? rrtype_to_text(type, info.type) : "any", info.answer,
+		info.file, info.line);
+}
+
+// What a worker did not answer, or had no occasion to: TCP, and what an alias leads to.
+static enum outcome from_overrides(struct ask *ask, void *state)
+{
+	struct resolver *r = ask->resolver;
+	const struct overrides *overrides = catalog_block(r->catalog, BLOCK_OVERRIDES, NULL);
+	struct override_hit hit;
+	if (!overrides || (overrides->before_clients && catalog_find(r->catalog, &ask->query.name)))
+		return PASS;
+	bool says_something = overrides_match(overrides, &ask->query, &hit);
+	if (says_something || (ask->trace && overrides_find(overrides, &ask->query.name, ask->query.type, &hit)))
+		note_rule(ask, state, &hit);
+	if (!says_something)
+		return PASS;
+	if (hit.rule->action == OVERRIDE_DROP)
+		return DROP;
+	ask_face_client(ask);
+	if (answer_override(r->catalog, &ask->policy, &ask->query, overrides, &hit, ask->asker.transport, &r->reply) ==
+		ANSWER_READY)
+		return ANSWER;
+	return ask_keep_aliases(ask);
+}
+
+static void *new_book(struct event_base *base, struct resolver *r, const struct config *config)
+{
+	(void)base, (void)r, (void)config; // the rules come with overrides_publish()
+	return calloc(1, sizeof(struct rulebook));
+}
+
+static void free_book(void *state)
+{
+	struct rulebook *book = state;
+	override_rules_free(book->rules);
+	free(book);
+}
+
+static bool has_rules(const void *state)
+{
+	const struct rulebook *book = state;
+	return book->rules && override_rules_count(book->rules);
+}
+
+const struct step_kind overrides_step = {
+	.name = "overrides",
+	.help = "answers by rule",
+	.new = new_book,
+	.free = free_book,
+	.in_use = has_rules,
+	.run = from_overrides,
+};

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Step: answers by rule, and the rules' way from the configuration into the zones region. The event loop's thread.
+#pragma once
+
+#include <pollux/catalog.h>
+#include <pollux/config.h>
+#include <pollux/overrides.h>
+#include <pollux/report.h>
+#include <pollux/status.h>
+
+struct resolver;
+
+// Reads the rules of the configuration and its overrides-file, and puts them into the place of the former ones. Any error
+// is reported and leaves these as they are, but at the start, when there are none: then the good rules count.
+CHECKED enum status overrides_publish(struct resolver *, struct catalog *, const struct config *, bool at_start,
+	struct report *);
+// The rules in use; NULL: none.
+const struct override_rules *overrides_rules(const struct resolver *);
