@@ -207,6 +207,7 @@ def run_all(options, tally, flows):
     if built:
         meson_suite(tally, GCC, "house", "house")
         meson_suite(tally, GCC, "unit", "unit")
+        meson_suite(tally, GCC, "scenario", "scenario")
     # A chosen test hardly ever needs the other builds: only one that speaks of them.
     if not options.quick and (not options.only or re.search("sanit|clang|fuzz", options.only)):
         if tally.wants("build: clang builds everything without a warning"):
@@ -215,6 +216,7 @@ def run_all(options, tally, flows):
                           ["-Db_sanitize=address,undefined", "-Db_lundef=false"], "gcc")
         if sanitized:
             meson_suite(tally, SANITIZED, "unit", "unit, sanitized,", SANITIZER_ENVIRONMENT)
+            meson_suite(tally, SANITIZED, "scenario", "scenario, sanitized,", SANITIZER_ENVIRONMENT)
             meson_suite(tally, SANITIZED, "fuzz", "fuzz, sanitized,", SANITIZER_ENVIRONMENT)
     elif built:
         meson_suite(tally, GCC, "fuzz", "fuzz")
