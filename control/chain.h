@@ -30,6 +30,7 @@ struct step_kind {
 	void (*free)(void *state); // waiting questions are dropped by ask_drop()
 	bool (*in_use)(const void *state); // false: nothing is configured for it; NULL: always
 	enum outcome (*run)(struct ask *, void *state);
+	void (*describe)(const void *state, char *to, size_t room); // "names: 5, files: 2"; NULL: there is nothing to say
 	bool (*holds)(const void *state, const uint8_t *name); // the name exists here, whatever others say; NULL: never
 };
 extern const struct step_kind overrides_step, authorities_step, cache_step, hosts_step, plugins_step, forwarders_step, recursion_step;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // plugin list.
+#include <stdio.h>
+#include <string.h>
+
 #include "commands.h"
 #include "plugins.h"
 
@@ -12,23 +15,33 @@ static const char *state_of(const struct plugin *p)
 	return p->rests_until_ms == UINT64_MAX ? "disabled" : "resting";
 }
 
+static void add_hook(char *to, size_t room, const char *hook)
+{
+	if (*to)
+		strlcat(to, ", ", room);
+	strlcat(to, hook, room);
+}
+
 // "lookup, opcode 2, respond": what it does.
 static json_t *hooks_of(const struct pollux_plugin *door)
 {
-	json_t *hooks = json_array();
-	if (door && door->lookup)
-		json_array_append_new(hooks, json_string("lookup"));
-	for (unsigned i = 1; door && door->opcode && i < 16; i++) {
+	char text[256] = "", opcode[16];
+	if (!door)
+		return json_null();
+	if (door->lookup)
+		add_hook(text, sizeof(text), "lookup");
+	for (unsigned i = 1; door->opcode && i < 16; i++) {
+		snprintf(opcode, sizeof(opcode), "opcode %u", i);
 		if (door->opcodes >> i & 1)
-			json_array_append_new(hooks, json_sprintf("opcode %u", i));
+			add_hook(text, sizeof(text), opcode);
 	}
-	if (door && door->allow)
-		json_array_append_new(hooks, json_string("allow"));
-	if (door && door->accept)
-		json_array_append_new(hooks, json_string("accept"));
-	if (door && door->respond)
-		json_array_append_new(hooks, json_string("respond"));
-	return hooks;
+	if (door->allow)
+		add_hook(text, sizeof(text), "allow");
+	if (door->accept)
+		add_hook(text, sizeof(text), "accept");
+	if (door->respond)
+		add_hook(text, sizeof(text), "respond");
+	return json_string(text);
 }
 
 static void list_plugin(void *ctx, const struct plugin *p)

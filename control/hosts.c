@@ -3,6 +3,7 @@
 // into a table that takes the former one's place as a whole.
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -401,6 +402,14 @@ static void *hosts_new(struct event_base *base, struct resolver *r, const struct
 	return h;
 }
 
+static void describe(const void *state, char *to, size_t room)
+{
+	const struct hosts *h = state;
+	if (h->table)
+		snprintf(to, room, "names: %u, addresses: %u, files: %u", hosts_table_names(h->table),
+			hosts_table_addresses(h->table), h->files);
+}
+
 static bool hosts_in_use(const void *state)
 {
 	return ((const struct hosts *)state)->files > 0;
@@ -414,5 +423,6 @@ const struct step_kind hosts_step = {
 	.free = hosts_free,
 	.in_use = hosts_in_use,
 	.run = from_hosts,
+	.describe = describe,
 	.holds = holds,
 };

@@ -259,36 +259,6 @@ bool plugins_accept(const struct resolver *r, const struct sockaddr *client)
 	return true;
 }
 
-// The OPT of a reply: what is behind the last other record. Octets of it; 0: there is none.
-static unsigned find_opt(const uint8_t *wire, unsigned bytes, unsigned *at)
-{
-	struct reader r = reader_of(wire, bytes);
-	unsigned records = load_be16(wire + 6) + load_be16(wire + 8) + load_be16(wire + 10);
-	r.at += DNS_HEADER_BYTES;
-	uint8_t name[NAME_MAX_BYTES];
-	for (unsigned i = load_be16(wire + 4); i--;) {
-		size_t end = message_expand_name(name, wire, bytes, (size_t)(r.at - wire));
-		if (!end || end + 4 > bytes)
-			return 0;
-		r.at = wire + end + 4;
-	}
-	while (records--) {
-		*at = (unsigned)(r.at - wire);
-		size_t end = message_expand_name(name, wire, bytes, *at);
-		if (!end)
-			return 0;
-		r.at = wire + end;
-		uint16_t type = read_be16(&r);
-		read_bytes(&r, 6);
-		read_bytes(&r, read_be16(&r));
-		if (r.failed)
-			return 0;
-		if (type == TYPE_OPT)
-			return (unsigned)(r.at - wire) - *at;
-	}
-	return 0;
-}
-
 static bool put_sections(struct composer *c, const struct message *there, const struct pollux_reply *reply)
 {
 	for (unsigned s = 0; s < SECTION_COUNT; s++) {
@@ -310,7 +280,7 @@ static unsigned write_draft(struct plugins *s, const struct ask *ask, const stru
 	struct composer *c = &r->composer;
 	const struct query *q = &ask->query;
 	const uint8_t *wire = r->reply.wire;
-	unsigned opt_at, opt_bytes = find_opt(wire, r->reply.bytes, &opt_at);
+	unsigned opt_at, opt_bytes = message_find_opt(wire, r->reply.bytes, &opt_at);
 	uint32_t limit = answer_limit(&ask->policy, q, ask->asker.transport);
 	limit = limit < r->reply.room ? limit : r->reply.room;
 	if (limit <= r->reply.bytes || !composer_start(c, s->draft, limit - opt_bytes, there->id,
@@ -319,6 +289,7 @@ static unsigned write_draft(struct plugins *s, const struct ask *ask, const stru
 	if (!put_sections(c, there, reply))
 		return 0;
 	unsigned bytes = composer_end(c, 0, there->rcode & FLAG_RCODE, false);
+	memcpy(s->draft + 4, wire + 4, 2); // QDCOUNT: the question may count for several
 	if (opt_bytes) {
 		memcpy(s->draft + bytes, wire + opt_at, opt_bytes);
 		store_be16(s->draft + 10, (uint16_t)(load_be16(s->draft + 10) + 1));
@@ -538,6 +509,20 @@ static void *plugins_new(struct event_base *base, struct resolver *r, const stru
 	return s;
 }
 
+static void describe(const void *state, char *to, size_t room)
+{
+	const struct plugins *s = state;
+	const struct plugin *p;
+	unsigned ready = 0, all = 0;
+	TAILQ_FOREACH(p, &s->list, link)
+	{
+		ready += plugin_is_awake(p);
+		all++;
+	}
+	if (all)
+		snprintf(to, room, "plugins: %u, ready: %u", all, ready);
+}
+
 static bool in_use(const void *state)
 {
 	return !TAILQ_EMPTY(&((const struct plugins *)state)->list);
@@ -551,4 +536,5 @@ const struct step_kind plugins_step = {
 	.free = plugins_free,
 	.in_use = in_use,
 	.run = from_plugins,
+	.describe = describe,
 };

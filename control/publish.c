@@ -1097,6 +1097,11 @@ void publisher_each(const struct publisher *p, const uint8_t *after, bool (*visi
 	}
 }
 
+void publisher_run(struct publisher *p, struct loader_task *task)
+{
+	loader_run(p->loader, task);
+}
+
 struct publisher_counts publisher_counts(const struct publisher *p)
 {
 	return p->counts;

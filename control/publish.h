@@ -81,6 +81,10 @@ bool publisher_find(const struct publisher *, const uint8_t *apex, struct zone_v
 void publisher_each(const struct publisher *, const uint8_t *after, bool (*visit)(void *ctx, const struct zone_view *),
 	void *ctx);
 
+// Other work for the loader's threads, see loader.h.
+struct loader_task;
+void publisher_run(struct publisher *, struct loader_task *);
+
 struct publisher_counts {
 	unsigned zones, loaded, failed, loading, busy;
 	uint64_t records; // being served

@@ -455,6 +455,33 @@ static bool read_timeout(struct options *options, const char *text)
 	return !wrong;
 }
 
+// Whether this long option is one of ours, perhaps abbreviated, perhaps with its value.
+static bool is_known(const struct option *known, const char *name)
+{
+	size_t bytes = strcspn(name, "=");
+	for (; known->name; known++) {
+		if (bytes == 0 || strncmp(known->name, name, bytes) == 0)
+			return true;
+	}
+	return false;
+}
+
+// "query www.example.com --trace": behind the command's first word, a long option that is not ours is a word of the command. It
+// loses its dashes, so that getopt lets it stand.
+static void leave_words_alone(const struct option *known, int argc, char **argv)
+{
+	bool in_command = false;
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (in_command && strncmp(argv[i], "--", 2) == 0 && !is_known(known, argv[i] + 2))
+			argv[i] += 2;
+		else if (strcmp(argv[i], "-s") == 0 || strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "-t") == 0 ||
+			strcmp(argv[i], "--socket") == 0 || strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--timeout") == 0)
+			i++;
+		else if (argv[i][0] != '-')
+			in_command = true;
+	}
+}
+
 // True when the program goes on; else *exit_code is how it ends.
 static bool read_options(struct options *options, int argc, char **argv, int *exit_code)
 {
@@ -469,6 +496,7 @@ static bool read_options(struct options *options, int argc, char **argv, int *ex
 	};
 	*options = (struct options){ .timeout_s = TIMEOUT_DEFAULT_S };
 	*exit_code = CTL_EXIT_OK;
+	leave_words_alone(known, argc, argv);
 	for (int c; (c = getopt_long(argc, argv, "s:c:jt:hV", known, NULL)) != -1;) {
 		if (c == 's') {
 			options->socket_path = optarg;

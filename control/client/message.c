@@ -254,6 +254,41 @@ enum status message_read(struct message *m, const uint8_t *wire, size_t bytes)
 	return status;
 }
 
+// Goes behind a name.
+static bool skip_name(struct reader *r, const uint8_t *wire, size_t bytes)
+{
+	uint8_t name[NAME_MAX_BYTES];
+	size_t end = message_expand_name(name, wire, bytes, (size_t)(r->at - wire));
+	if (end)
+		r->at = wire + end;
+	return end;
+}
+
+unsigned message_find_opt(const uint8_t *wire, size_t bytes, unsigned *at)
+{
+	if (bytes < DNS_HEADER_BYTES)
+		return 0;
+	struct reader r = reader_of(wire, bytes);
+	r.at += DNS_HEADER_BYTES;
+	for (unsigned i = load_be16(wire + 4); i--;) {
+		if (!skip_name(&r, wire, bytes) || !read_bytes(&r, 4))
+			return 0;
+	}
+	for (unsigned i = load_be16(wire + 6) + load_be16(wire + 8) + load_be16(wire + 10); i--;) {
+		*at = (unsigned)(r.at - wire);
+		if (!skip_name(&r, wire, bytes))
+			return 0;
+		uint16_t type = read_be16(&r);
+		read_bytes(&r, 6);
+		read_bytes(&r, read_be16(&r));
+		if (r.failed)
+			return 0;
+		if (type == TYPE_OPT)
+			return (unsigned)(r.at - wire) - *at;
+	}
+	return 0;
+}
+
 // The array has room for a power of two of records.
 static bool make_room(struct message *m)
 {

@@ -46,6 +46,9 @@ CHECKED enum status message_add(struct message *, enum section, const struct mes
 // message, 0 when it is malformed.
 size_t message_expand_name(uint8_t *to, const uint8_t *wire, size_t bytes, size_t at);
 
+// The OPT record of a message: how many octets it takes, from *at on; 0: there is none, or the message is malformed.
+unsigned message_find_opt(const uint8_t *wire, size_t bytes, unsigned *at);
+
 // Puts a message together. Names given to it must stay where they are until composer_end(): later names
 // are compared with them. A record that finds no room leaves no trace.
 #define COMPOSER_NAMES 512

@@ -95,7 +95,7 @@ def a_file_that_is_another_one_is_loaded_again(rig):
     (rig.dir / "fresh.so").rename(mine)
     reconfigure(rig, config)
     same(rig.dig("hello.example", "A").status, "REFUSED")
-    same(rig.ctl_json("plugin", "list")[0]["hooks"], ["respond"])
+    same(rig.ctl_json("plugin", "list")[0]["hooks"], "respond")
 
 
 # Judges and handlers
