@@ -22,14 +22,16 @@ static uint32_t age_of(uint32_t stored_at_s, uint32_t now_s)
 	return now_s > stored_at_s ? now_s - stored_at_s : 0;
 }
 
-// TTLs of the copied octets; `ttl_at` still lies in the region. False: they are nonsense.
-static bool count_down(uint8_t *body, uint32_t bytes, const uint16_t *ttl_at, unsigned count, uint32_t age_s)
+// TTLs of the copied octets; `held`, where they were copied from, and `ttl_at` lie in the region. They are read
+// there: of what was just stored in another width a CPU has to wait. False: they are nonsense.
+static bool count_down(uint8_t *body, uint32_t bytes, const uint8_t *held, const uint16_t *ttl_at, unsigned count,
+	uint32_t age_s)
 {
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t at = __atomic_load_n(&ttl_at[i], __ATOMIC_RELAXED);
 		if (at + 4 > bytes)
 			return at >= bytes; // of the additional section, left out
-		uint32_t ttl = load_be32(body + at);
+		uint32_t ttl = load_be32(held + at);
 		store_be32(body + at, ttl > age_s ? ttl - age_s : 0);
 	}
 	return true;
@@ -124,14 +126,14 @@ static bool answer_from(const struct cache *cache, const struct policy *policy, 
 	uint32_t bytes = sections ? entry.end[sections - 1] : 0;
 
 	uint8_t *wire = reply->wire;
-	const uint8_t *held = (const uint8_t *)entry_at(cache, position);
-	const uint16_t *ttl_at = (const uint16_t *)(const void *)(held + sizeof(entry));
+	const uint8_t *held = (const uint8_t *)entry_at(cache, position) + entry_body_at(&entry);
+	const uint16_t *ttl_at = entry_at(cache, position)->ttl_at;
 	// RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet.
 	if (wire != query->wire)
 		memcpy(wire + DNS_HEADER_BYTES, query->wire + DNS_HEADER_BYTES, query->question_bytes);
-	memcpy(wire + at, held + entry_body_at(&entry), bytes);
+	memcpy(wire + at, held, bytes);
 	bool sound = stale ? set_ttls(wire + at, bytes, ttl_at, entry.ttl_count, terms->stale_ttl_s) :
-		count_down(wire + at, bytes, ttl_at, entry.ttl_count, age_of(entry.stored_at_s, terms->now_s));
+		count_down(wire + at, bytes, held, ttl_at, entry.ttl_count, age_of(entry.stored_at_s, terms->now_s));
 	if (!cache_still_holds(cache, position) || !sound)
 		return false;
 
@@ -180,6 +182,6 @@ uint32_t cache_entry_message(const struct cache_entry *entry, uint32_t now_s, ui
 	if (entry->expires_at_s <= now_s)
 		set_ttls(wire + at, entry->body_bytes, entry->ttl_at, entry->ttl_count, stale_ttl_s);
 	else
-		count_down(wire + at, entry->body_bytes, entry->ttl_at, entry->ttl_count, age_of(entry->stored_at_s, now_s));
+		count_down(wire + at, entry->body_bytes, entry->body, entry->ttl_at, entry->ttl_count, age_of(entry->stored_at_s, now_s));
 	return at + entry->body_bytes;
 }
