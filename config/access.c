@@ -86,13 +86,14 @@ static bool make_list(struct access_list *list, const struct config *config, con
 
 enum status config_access(const struct config *config, void **block, uint64_t *bytes)
 {
+	const struct access_terms terms = { .max_misses = config->client_max_misses, .drops = config->access_drops };
 	struct access_list list[ACCESS_RIGHTS] = { 0 };
 	enum status status = ST_NO_MEMORY;
 	*block = NULL;
 	if (make_list(&list[0], config, config->access_query, config->access_query_count) &&
 		make_list(&list[1], config, config->access_recursion, config->access_recursion_count) &&
 		make_list(&list[2], config, config->access_transfer, config->access_transfer_count))
-		status = access_compile(list, config->access_drops, block, bytes);
+		status = access_compile(list, &terms, block, bytes);
 	for (unsigned i = 0; i < ACCESS_RIGHTS; i++)
 		free((void *)list[i].rule);
 	return status;

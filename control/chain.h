@@ -78,6 +78,8 @@ struct ask {
 	enum rcode rcode;      // when no step has an answer
 	enum extended_error why;
 	bool waits;	       // or did
+	bool has_turn;	       // it may ask others, see turns.h
+	uint64_t waits_since_ms; // for its turn
 	bool for_nobody;       // resolver_refresh(): what is learned counts, the reply goes nowhere
 	bool name_exists;      // a step holds the name with other types: the end of the chain is NODATA, not an error
 	struct message own;    // what our zones know already: the CNAMEs that lead to `target`
@@ -108,6 +110,7 @@ struct resolver {
 	struct tap *tap;
 	struct policy policy;
 	struct chain_order order;
+	struct turns *turns;
 	struct opcode_row { // by opcode
 		opcode_handler *run; // NULL: NOTIMP
 		void *ctx;
@@ -128,6 +131,8 @@ CHECKED enum status resolver_on_opcode(struct resolver *, unsigned opcode, uint8
 
 // After WAIT: goes on with what the step has found out. Frees the ask when it is answered.
 void ask_resume(struct ask *, enum outcome);
+// After WAIT: runs the step again that made it wait.
+void ask_retry(struct ask *);
 // The resolver ends, or the asker is gone: it hears nothing but that. The step must have let go of it.
 void ask_drop(struct ask *);
 // Somebody else than the step that makes it wait has the answer in hand: the step forgets it. ask_resume() is next.

@@ -306,6 +306,12 @@ static json_t *resolver_facts(struct resolver *resolver)
 	FACT(facts, c, open);
 	FACT(facts, c, coalesced);
 	FACT(facts, c, prohibited);
+	FACT(facts, c, in_flight);
+	FACT(facts, c, turns_waiting);
+	FACT(facts, c, turns_clients);
+	FACT(facts, c, turns_queued);
+	FACT(facts, c, turns_refused);
+	FACT(facts, c, turns_late);
 	FACT(facts, c, malformed);
 	FACT(facts, c, full);
 	FACT(facts, c, upstream_sent);

@@ -24,6 +24,15 @@ struct miss {
 	uint8_t headers[]; // msg.dns_at octets
 };
 
+// The dataplane counts what each client has open.
+static void leave_unsaid(struct misses *misses, const struct msg *msg, const uint8_t *headers)
+{
+	misses->counters.unsaid++;
+	if (side_door_settle(misses->door, msg, headers) != ST_OK) {
+		// It forgets by itself after a while.
+	}
+}
+
 static void on_reply(void *ctx, const uint8_t *wire, unsigned bytes)
 {
 	struct miss *miss = ctx;
@@ -32,7 +41,7 @@ static void on_reply(void *ctx, const uint8_t *wire, unsigned bytes)
 	if (wire && side_door_reply(misses->door, &miss->msg, miss->headers, wire, bytes) == ST_OK)
 		misses->counters.replied++;
 	else
-		misses->counters.unsaid++;
+		leave_unsaid(misses, &miss->msg, miss->headers);
 	free(miss);
 }
 
@@ -81,7 +90,7 @@ static void on_miss(void *ctx, const struct msg *msg, const uint8_t *frame)
 	}
 	struct miss *miss = malloc(sizeof(*miss) + msg->dns_at);
 	if (!miss) {
-		misses->counters.unsaid++;
+		leave_unsaid(misses, msg, frame);
 		return;
 	}
 	miss->misses = misses;

@@ -8,6 +8,7 @@
 #include "chain.h"
 #include "plugins.h"
 #include "reply.h"
+#include "turns.h"
 
 // NULL: this build has no such step.
 static const struct step_kind *const kinds[STEP_COUNT] = {
@@ -97,6 +98,8 @@ static void free_ask(struct ask *ask)
 		ask->resolver->counters.open--;
 	if (ask->ended)
 		ask->ended(ask);
+	if (ask->has_turn)
+		turns_end(ask->resolver->turns);
 	message_clear(&ask->own);
 	free(ask->negative);
 	free(ask);
@@ -183,10 +186,30 @@ static void keep_question(struct ask *ask)
 	ask->resolver->counters.open++;
 }
 
+// Our own steps answer at once; the others' time is what clients share.
+static bool needs_turn(const struct ask *ask, enum chain_step step)
+{
+	return step >= STEP_FORWARDERS && !ask->has_turn && ask->query.flags & FLAG_RD &&
+		resolver_uses_step(ask->resolver, step);
+}
+
 static enum outcome run_step(struct ask *ask)
 {
 	enum chain_step step = ask->order.step[ask->step];
 	trace_begin(ask, kinds[step]->name);
+	bool asks_others = needs_turn(ask, step);
+	enum turn turn = asks_others ? turns_take(ask->resolver->turns, ask) : TURN_NOW;
+	if (turn == TURN_LATER) {
+		ask_note(ask, "waits for its client's turn");
+		return WAIT;
+	}
+	if (turn == TURN_NEVER) {
+		ask_note(ask, "its client has too many questions waiting");
+		ask->rcode = RCODE_SERVFAIL;
+		ask->why = EDE_OTHER;
+		return ERROR;
+	}
+	ask->has_turn |= asks_others;
 	return kinds[step]->run(ask, ask->resolver->state[step]);
 }
 
@@ -218,6 +241,13 @@ void ask_resume(struct ask *ask, enum outcome outcome)
 	}
 }
 
+void ask_retry(struct ask *ask)
+{
+	ask->forget = NULL;
+	trace_end(ask, "its turn");
+	ask_resume(ask, run_step(ask));
+}
+
 void ask_take_back(struct ask *ask)
 {
 	if (ask->forget)
@@ -240,7 +270,7 @@ static struct ask *new_ask(struct resolver *r, const struct asker *asker, ask_do
 	ask->step = 0;
 	ask->rcode = RCODE_REFUSED;
 	ask->why = EDE_NONE;
-	ask->waits = ask->for_nobody = ask->name_exists = false;
+	ask->waits = ask->has_turn = ask->for_nobody = ask->name_exists = false;
 	ask->own = (struct message){ 0 };
 	ask->target = NULL;
 	ask->negative = NULL;
@@ -278,7 +308,7 @@ static bool drops_refused(const struct resolver *r)
 	uint64_t bytes;
 	const void *block = catalog_block(r->catalog, BLOCK_ACCESS, &bytes);
 	access_open(&access, block, block ? bytes : 0);
-	return access.drops;
+	return access.terms.drops;
 }
 
 // As in the dataplane: whoever may not use the chain sees our own data, and no RA.
@@ -486,6 +516,7 @@ void resolver_free(struct resolver *r)
 		if (kinds[i] && kinds[i]->free && r->state[i])
 			kinds[i]->free(r->state[i]);
 	}
+	turns_free(r->turns);
 	free(r);
 }
 
@@ -500,6 +531,11 @@ struct resolver *resolver_new(
 	r->tap = tap;
 	r->reply.wire = r->buffer;
 	take_config(r, config);
+	r->turns = turns_new(base, config);
+	if (!r->turns) {
+		free(r);
+		return NULL;
+	}
 	for (unsigned i = 0; i < STEP_COUNT; i++) {
 		if (!kinds[i] || !kinds[i]->new)
 			continue;
@@ -515,6 +551,7 @@ struct resolver *resolver_new(
 void resolver_reconfigure(struct resolver *r, const struct config *config)
 {
 	take_config(r, config);
+	turns_reconfigure(r->turns, config);
 	for (unsigned i = 0; i < STEP_COUNT; i++) {
 		if (kinds[i] && kinds[i]->reconfigure)
 			kinds[i]->reconfigure(r->state[i], config);
@@ -523,6 +560,13 @@ void resolver_reconfigure(struct resolver *r, const struct config *config)
 
 const struct resolver_counters *resolver_counters(struct resolver *r)
 {
+	const struct turns_counters *turns = turns_counters(r->turns);
 	forwarders_count(r->state[STEP_FORWARDERS], &r->counters);
+	r->counters.in_flight = turns->in_flight;
+	r->counters.turns_waiting = turns->waiting;
+	r->counters.turns_clients = turns->clients;
+	r->counters.turns_queued = turns->queued;
+	r->counters.turns_refused = turns->refused;
+	r->counters.turns_late = turns->late;
 	return &r->counters;
 }

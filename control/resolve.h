@@ -67,6 +67,8 @@ struct resolver_counters {
 	uint64_t refreshed; // asked for nobody
 	uint64_t asked, refused, servfail, dropped, open, coalesced;
 	uint64_t prohibited; // answered REFUSED, or not at all: the asker has not got the right
+	uint64_t in_flight, turns_waiting, turns_clients; // now: asking others, and waiting for that with their clients
+	uint64_t turns_queued, turns_refused, turns_late;
 	uint64_t malformed; // answered FORMERR, NOTIMP or BADVERS
 	uint64_t full;	    // answered SERVFAIL at once: forward.max-open questions were waiting
 	// Of the forwarders now in the configuration; see client/upstream.h.

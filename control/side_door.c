@@ -320,11 +320,9 @@ static enum status slot_for(struct side_door *door, unsigned worker, struct ring
 	return ST_OK;
 }
 
-enum status side_door_reply(struct side_door *door, const struct msg *miss, const uint8_t *headers,
+static enum status send_back(struct side_door *door, const struct msg *miss, enum msg_type type, const uint8_t *headers,
 	const uint8_t *dns, unsigned dns_bytes)
 {
-	if (dns_bytes < DNS_HEADER_BYTES || dns_bytes > FRAME_MAX_BYTES || miss->dns_at + dns_bytes > FRAME_MAX_BYTES)
-		return ST_INVALID;
 	if (miss->generation != (uint32_t)door->known.rings_generation) {
 		door->counters.no_dataplane++;
 		return ST_NOT_FOUND;
@@ -335,13 +333,27 @@ enum status side_door_reply(struct side_door *door, const struct msg *miss, cons
 	if (status != ST_OK)
 		return status;
 	slot->msg = *miss;
-	slot->msg.type = MSG_REPLY;
+	slot->msg.type = (uint16_t)type;
 	slot->msg.bytes = (uint16_t)(miss->dns_at + dns_bytes);
 	memcpy(slot->frame, headers, miss->dns_at);
-	memcpy(slot->frame + miss->dns_at, dns, dns_bytes);
+	if (dns_bytes)
+		memcpy(slot->frame + miss->dns_at, dns, dns_bytes);
 	ring_commit(ring, 1);
-	door->counters.sent[MSG_REPLY]++;
+	door->counters.sent[type]++;
 	return ST_OK;
+}
+
+enum status side_door_reply(struct side_door *door, const struct msg *miss, const uint8_t *headers,
+	const uint8_t *dns, unsigned dns_bytes)
+{
+	if (dns_bytes < DNS_HEADER_BYTES || dns_bytes > FRAME_MAX_BYTES || miss->dns_at + dns_bytes > FRAME_MAX_BYTES)
+		return ST_INVALID;
+	return send_back(door, miss, MSG_REPLY, headers, dns, dns_bytes);
+}
+
+enum status side_door_settle(struct side_door *door, const struct msg *miss, const uint8_t *headers)
+{
+	return send_back(door, miss, MSG_SETTLED, headers, NULL, 0);
 }
 
 enum status side_door_frame(struct side_door *door, unsigned port, const uint8_t *frame, unsigned bytes)

@@ -30,6 +30,9 @@ void side_door_on_attach(struct side_door *, void (*attached)(void *ctx, const s
 // caller meanwhile. ST_FULL: ring full, counted. ST_NOT_FOUND: no dataplane, or another one than asked.
 enum status side_door_reply(struct side_door *, const struct msg *miss, const uint8_t *headers, const uint8_t *dns,
 	unsigned dns_bytes);
+// There will be no answer to it: its client may ask something else. ST_FULL, ST_NOT_FOUND as above; the dataplane forgets it
+// after a while all the same.
+enum status side_door_settle(struct side_door *, const struct msg *miss, const uint8_t *headers);
 // A finished Ethernet frame out of a port.
 enum status side_door_frame(struct side_door *, unsigned port, const uint8_t *frame, unsigned bytes);
 

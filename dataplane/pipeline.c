@@ -230,7 +230,7 @@ static const struct policy *policy_for_client(const struct worker *worker)
 
 static enum counter refuse_client(const struct worker *worker, const struct query *query, struct reply *reply)
 {
-	if (worker->access.drops)
+	if (worker->access.terms.drops)
 		return COUNTER_drop_access;
 	answer_error_why(&worker->zones_only, query, RCODE_REFUSED, EDE_PROHIBITED, reply);
 	return COUNTER_answer_dns;

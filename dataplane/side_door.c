@@ -37,6 +37,23 @@ static void fill_slot(
 	memcpy(slot->frame, frame->bytes, frame->length);
 }
 
+// RFC 791 3.1, RFC 8200 3.
+static const uint8_t *client_of(const uint8_t *frame, unsigned network_at, unsigned ip_version)
+{
+	return frame + network_at + (ip_version == 4 ? 12 : 8);
+}
+
+// One client must not crowd out the others. While control lags behind, the one with much on its way has to wait first.
+static bool may_miss(struct worker *worker, const struct burst *burst, unsigned i, uint32_t room)
+{
+	const struct frame *frame = &burst->frame[i];
+	uint32_t most = worker->access.terms.max_misses;
+	if (room < RING_SLOTS / 2)
+		most = most / 8 + 1;
+	return quota_take(&worker->quota, client_of(frame->bytes, frame->network_at, frame->ip_version),
+		frame->ip_version == 4 ? 4 : 16, most, now_ms(worker));
+}
+
 void side_door_pass_up(struct worker *worker, struct burst *burst)
 {
 	struct ring *ring = worker->rings ? &worker->rings->up : NULL;
@@ -54,6 +71,8 @@ void side_door_pass_up(struct worker *worker, struct burst *burst)
 			burst->fate[i] = COUNTER_drop_too_long;
 		else if (filled >= (class == COUNTS_PUNTED ? room_for_punts : room))
 			burst->fate[i] = COUNTER_drop_ring_full;
+		else if (class == COUNTS_MISSED && !may_miss(worker, burst, i, room - filled))
+			burst->fate[i] = COUNTER_drop_client_limit;
 		else
 			fill_slot(ring_slot_to_fill(ring, filled++), worker, burst, i);
 	}
@@ -154,6 +173,14 @@ static bool finish_message(const struct worker *worker, struct rte_mbuf *mbuf, c
 	return true;
 }
 
+// The frame is control's: its version says where the source would be, and soundness that there is room for it.
+static void settle(struct worker *worker, const uint8_t *frame, const struct msg *msg)
+{
+	unsigned version = frame[msg->network_at] >> 4;
+	if (version == 4 || (version == 6 && msg->dns_at >= msg->network_at + 48))
+		quota_give(&worker->quota, client_of(frame, msg->network_at, version), version == 4 ? 4 : 16, now_ms(worker));
+}
+
 // An mbuf with the message ready to send, or NULL, counted.
 static struct rte_mbuf *take_message(
 	struct worker *worker, const struct ring_slot *slot, const struct msg *msg)
@@ -164,6 +191,12 @@ static struct rte_mbuf *take_message(
 	}
 	if (is_stale(worker, msg)) {
 		worker->counter[COUNTER_control_stale]++;
+		return NULL;
+	}
+	if (msg->type != MSG_FRAME)
+		settle(worker, slot->frame, msg);
+	if (msg->type == MSG_SETTLED) {
+		worker->counter[COUNTER_control_settled]++;
 		return NULL;
 	}
 	struct rte_mbuf *mbuf = rte_pktmbuf_alloc(worker->house->pool);

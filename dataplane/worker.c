@@ -20,6 +20,7 @@ struct worker *worker_new(struct house *house, unsigned index, unsigned cpu)
 	if (!worker)
 		return NULL;
 	worker->index = index;
+	quota_init(&worker->quota);
 	worker->cpu = cpu;
 	worker->house = house;
 	worker->rings = house->rings ? &house->rings->worker[index] : NULL;

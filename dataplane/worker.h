@@ -13,6 +13,7 @@
 #include <pollux/ring.h>
 
 #include "pipeline.h"
+#include "quota.h"
 
 struct rte_mempool;
 
@@ -61,6 +62,7 @@ struct worker {
 	unsigned used_count; // ever; the newest ones are there
 	uint64_t used_told_ms;
 
+	struct quota quota; // of misses
 	uint64_t idle_since; // time stamp counter
 	uint64_t counter[COUNTER_COUNT];
 	uint64_t latency[LATENCY_BUCKETS];

@@ -12,7 +12,8 @@
 struct access_head {
 	uint32_t magic, format;
 	uint32_t count4, count6;
-	uint8_t everybody, drops, unused[14];
+	uint32_t max_misses;
+	uint8_t everybody, drops, unused[10];
 };
 _Static_assert(sizeof(struct access_head) % 16 == 0, "what follows is aligned");
 
@@ -36,7 +37,7 @@ static void place(struct access *to, const void *block, uint32_t count4, uint32_
 // The same interval from end to end, for blocks that are not there or cannot be read.
 static void open_flat(struct access *to, uint8_t rights)
 {
-	*to = (struct access){ .everybody = rights };
+	*to = (struct access){ .everybody = rights, .terms.max_misses = UINT32_MAX };
 }
 
 bool access_open(struct access *to, const void *block, uint64_t bytes)
@@ -55,7 +56,7 @@ bool access_open(struct access *to, const void *block, uint64_t bytes)
 		return false;
 	place(to, block, head.count4, head.count6);
 	to->everybody = head.everybody & ACCESS_ALL;
-	to->drops = head.drops;
+	to->terms = (struct access_terms){ .max_misses = head.max_misses, .drops = head.drops };
 	return true;
 }
 
@@ -240,14 +241,16 @@ static uint8_t common_rights(const struct family *f)
 	return all;
 }
 
-static void fill(void *block, const struct family *f4, const struct family *f6, bool drops)
+static void fill(void *block, const struct family *f4, const struct family *f6,
+	const struct access_terms *terms)
 {
 	struct access_head head = { .magic = ACCESS_MAGIC,
 		.format = ACCESS_FORMAT,
 		.count4 = f4->count,
 		.count6 = f6->count,
 		.everybody = common_rights(f4) & common_rights(f6),
-		.drops = drops };
+		.max_misses = terms->max_misses,
+		.drops = terms->drops };
 	struct access to;
 	memcpy(block, &head, sizeof(head));
 	place(&to, block, f4->count, f6->count);
@@ -261,7 +264,8 @@ static void fill(void *block, const struct family *f4, const struct family *f6, 
 	memcpy((uint8_t *)to.rights6, f6->rights, f6->count);
 }
 
-enum status access_compile(const struct access_list list[ACCESS_RIGHTS], bool drops, void **block, uint64_t *bytes)
+enum status access_compile(const struct access_list list[ACCESS_RIGHTS], const struct access_terms *terms, void **block,
+	uint64_t *bytes)
 {
 	struct family f4 = { 0 }, f6 = { 0 };
 	size_t rules = 0;
@@ -279,7 +283,7 @@ enum status access_compile(const struct access_list list[ACCESS_RIGHTS], bool dr
 		*block = calloc(1, *bytes);
 	}
 	if (*block)
-		fill(*block, &f4, &f6, drops);
+		fill(*block, &f4, &f6, terms);
 	free(f4.start);
 	free(f4.rights);
 	free(f6.start);

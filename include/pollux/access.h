@@ -32,9 +32,16 @@ struct access_list {
 	unsigned count;
 };
 
-// Makes the block; *block is the caller's, a malloc. list[i] speaks about the right 1 << i. `drops`: questions of those
-// who may not ask get no answer, not REFUSED. ST_NO_MEMORY. ST_INVALID: a rule that cannot be.
-CHECKED enum status access_compile(const struct access_list list[ACCESS_RIGHTS], bool drops, void **block, uint64_t *bytes);
+// What goes with the lists.
+struct access_terms {
+	uint32_t max_misses; // questions of one client that control may be working on, for each worker
+	bool drops;	     // who may not ask gets no answer, not REFUSED
+};
+
+// Makes the block; *block is the caller's, a malloc. list[i] speaks about the right 1 << i. ST_NO_MEMORY. ST_INVALID: a
+// rule that cannot be.
+CHECKED enum status access_compile(const struct access_list list[ACCESS_RIGHTS], const struct access_terms *, void **block,
+	uint64_t *bytes);
 
 // A block as its readers see it. Copied, so that nothing but look-ups happens in foreign memory; whatever that holds, a
 // look-up stays inside.
@@ -44,7 +51,7 @@ struct access {
 	const uint8_t *rights4, *rights6;
 	uint32_t count4, count6;
 	uint8_t everybody; // rights that no address lacks
-	bool drops;
+	struct access_terms terms;
 };
 
 // The view of a block; NULL: no block, then everybody may ask and nobody may have whole zones. False: those octets are

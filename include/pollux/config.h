@@ -183,6 +183,7 @@ struct config {
 	bool access_drops; // who may not ask gets no answer
 	char **access_management, **access_monitoring; // users and @groups; empty: the mode of the socket decides
 	unsigned access_management_count, access_monitoring_count;
+	unsigned client_max_misses, client_max_in_flight;
 	bool first_question; // of several the first is answered
 
 	unsigned udp_size; // ceiling of UDP answers

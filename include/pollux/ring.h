@@ -75,7 +75,7 @@ static inline void ring_consume(struct ring *ring, uint32_t count)
 }
 
 #define RINGS_MAGIC 0x52584c50u // "PLXR"
-#define RINGS_FORMAT 1u
+#define RINGS_FORMAT 2u
 
 // The rings region, owned by the dataplane, written by both.
 struct ring_pair {

@@ -62,6 +62,7 @@ static void compile(const uint8_t *data, size_t size)
 {
 	static struct access_rule rules[ACCESS_RIGHTS][RULES_MAX];
 	struct access_list lists[ACCESS_RIGHTS] = { { rules[0], 0 }, { rules[1], 0 }, { rules[2], 0 } };
+	const struct access_terms terms = { .max_misses = 7 };
 	struct access view;
 	uint64_t bytes;
 	void *block;
@@ -76,7 +77,7 @@ static void compile(const uint8_t *data, size_t size)
 		memcpy(rule->address, at + 2, 16);
 		sound &= rule->length <= rule->address_bytes * 8;
 	}
-	must(access_compile(lists, false, &block, &bytes) == (sound ? ST_OK : ST_INVALID));
+	must(access_compile(lists, &terms, &block, &bytes) == (sound ? ST_OK : ST_INVALID));
 	if (!sound)
 		return;
 	must(access_check(block, bytes) && access_open(&view, block, bytes));

@@ -18,6 +18,6 @@ bool msg_is_sound(const struct msg *msg, enum msg_sender sender)
 	if (msg->type == MSG_USED)
 		return msg->bytes % sizeof(uint64_t) == 0 && msg->bytes <= USED_POSITIONS_MAX * sizeof(uint64_t);
 	// Ethernet in front, an IP and a UDP header between, a DNS header behind.
-	return msg->network_at >= 14 && msg->dns_at >= msg->network_at + 28 &&
-		msg->bytes >= msg->dns_at + DNS_HEADER_BYTES;
+	unsigned least = msg->dns_at + (msg->type == MSG_SETTLED ? 0u : DNS_HEADER_BYTES);
+	return msg->network_at >= 14 && msg->dns_at >= msg->network_at + 28 && msg->bytes >= least;
 }

@@ -41,6 +41,17 @@ enum status side_door_reply(struct side_door *door, const struct msg *miss, cons
 	return reply_status;
 }
 
+static unsigned settled;
+
+enum status side_door_settle(struct side_door *door, const struct msg *miss, const uint8_t *headers)
+{
+	(void)door;
+	(void)headers;
+	assert_int_equal(miss->type, MSG_MISS);
+	settled++;
+	return ST_OK;
+}
+
 static struct stats stats;
 
 const struct stats *side_door_stats(const struct side_door *door)
@@ -74,7 +85,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	reply_status = ST_OK;
-	replies = questions = 0;
+	replies = questions = settled = 0;
 	misses = misses_new(NULL, NULL);
 	return misses && handler ? 0 : -1;
 }

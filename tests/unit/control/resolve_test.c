@@ -110,11 +110,12 @@ static unsigned write_query(uint8_t *wire, const struct client *c)
 	return (unsigned)writer_bytes(&w);
 }
 
+static struct sockaddr_storage from; // who asks; AF_UNSPEC: ourselves
 static unsigned room_bytes; // of the asker's link; 0: not known
 
 static struct answer *ask_wire(const uint8_t *wire, unsigned bytes, enum transport transport)
 {
-	struct asker asker = { .transport = transport, .room_bytes = room_bytes };
+	struct asker asker = { .address = from, .transport = transport, .room_bytes = room_bytes };
 	assert_true(asked < ASKED_MAX);
 	struct answer *a = &answers[asked++];
 	a->calls = a->bytes = 0;
@@ -151,7 +152,7 @@ static const struct answer *ask(const struct client *c)
 	// True of every reply: the client's id, question and RD, octet for octet; never AD.
 	assert_int_equal(load_be16(wire), c->id);
 	assert_int_equal(load_be16(wire + 2) & (FLAG_QR | FLAG_OPCODE | FLAG_RD | FLAG_CD | FLAG_AD | FLAG_Z),
-		FLAG_QR | (c->flags & (FLAG_RD | FLAG_CD)));
+		FLAG_QR | (c->flags & (FLAG_OPCODE | FLAG_RD | FLAG_CD)));
 	assert_int_equal(load_be16(wire + 4), 1);
 	assert_memory_equal(wire + DNS_HEADER_BYTES, c->name, strlen(c->name) + 1);
 	assert_int_equal(a->message.type, c->type);
@@ -213,6 +214,7 @@ static int set_up(void **state)
 	(void)state;
 	base = event_base_new();
 	asked = waiting = tap_sockets = 0;
+	memset(&from, 0, sizeof(from));
 	fake_start(&server, base, AF_INET, fake_answers);
 	endpoints[0] =
 		(struct ip_endpoint){ .family = AF_INET, .bytes = { 127, 0, 0, 1 }, .port = server.port };
@@ -225,6 +227,8 @@ static int set_up(void **state)
 		.forward_max_per_server = 1000,
 		.forward_deadline_ms = 5000,
 		.forward_max_open = 50,
+		.client_max_in_flight = 60,
+		.client_max_misses = 40,
 		.udp_size = 1232 };
 	assert_int_equal(catalog_open_private(&catalog, 5), ST_OK);
 	publish_zone();
@@ -835,6 +839,237 @@ static void the_same_may_be_asked_again_from_within_done(void **state)
 	assert_int_equal(server.heard_udp, 4);
 }
 
+// --- who may what ---
+
+static void come_from(uint8_t host)
+{
+	struct sockaddr_in *ip4 = (struct sockaddr_in *)&from;
+	ip4->sin_family = AF_INET;
+	ip4->sin_addr.s_addr = htonl(0xc6120000u | host);
+}
+
+// 198.18.0.1 may everything, .2 only ask, the others nothing.
+static void set_lists(bool drops)
+{
+	const struct access_rule may[] = { { .address_bytes = 4, .length = 32, .address = { 198, 18, 0, 1 } },
+		{ .address_bytes = 4, .length = 32, .address = { 198, 18, 0, 2 } } };
+	const struct access_list lists[ACCESS_RIGHTS] = { { may, 2 }, { may, 1 }, { NULL, 0 } };
+	const struct access_terms terms = { .drops = drops };
+	void *block;
+	uint64_t bytes;
+	assert_int_equal(access_compile(lists, &terms, &block, &bytes), ST_OK);
+	assert_int_equal(catalog_set_block(catalog, BLOCK_ACCESS, block, bytes), ST_OK);
+	free(block);
+}
+
+static void who_may_not_recurse_sees_our_zones_alone(void **state)
+{
+	(void)state;
+	struct client c = edns;
+	set_lists(false);
+	catalog_set_ready(catalog);
+	come_from(2);
+	const struct answer *a = ask(&c);
+	assert_int_equal(a->message.rcode, RCODE_REFUSED);
+	assert_int_equal(a->message.flags & FLAG_RA, 0);
+	assert_int_equal(load_be16(a->wire + a->bytes - 2), EDE_PROHIBITED);
+	c.name = "\3WWW" APEX;
+	a = ask(&c);
+	assert_int_equal(a->message.rcode, RCODE_NOERROR);
+	assert_int_equal(a->message.flags & FLAG_RA, 0);
+	come_from(1);
+	a = ask(&edns);
+	assert_int_equal(a->message.rcode, RCODE_NOERROR);
+	assert_int_equal(a->message.flags & FLAG_RA, FLAG_RA);
+	assert_int_equal(server.heard_udp, 1);
+}
+
+static void who_may_not_recurse_does_not_when_the_zones_are_left_out_of_the_chain(void **state)
+{
+	(void)state;
+	enum chain_step alone[] = { STEP_FORWARDERS };
+	config.chain = alone;
+	config.chain_count = 1;
+	resolver_reconfigure(resolver, &config);
+	set_lists(false);
+	come_from(2);
+	assert_int_equal(ask(&plain)->message.rcode, RCODE_REFUSED);
+	assert_int_equal(server.heard_udp, 0);
+}
+
+static void who_may_not_ask_is_refused_or_hears_nothing(void **state)
+{
+	(void)state;
+	struct client c = plain;
+	c.name = "\3WWW" APEX;
+	set_lists(false);
+	come_from(3);
+	assert_int_equal(ask(&c)->message.rcode, RCODE_REFUSED);
+	c.flags = 2 << 11;
+	assert_int_equal(ask(&c)->message.rcode, RCODE_REFUSED);
+	set_lists(true);
+	assert_int_equal(start(&c)->bytes, 0);
+	assert_int_equal(answers[asked - 1].calls, 1);
+	assert_int_equal(resolver_counters(resolver)->prohibited, 3);
+}
+
+// --- other opcodes ---
+
+static enum outcome handler_says;
+
+static enum outcome handle(void *ctx, struct ask *ask)
+{
+	assert_ptr_equal(ctx, &handler_says);
+	assert_int_equal(ask->query.flags & FLAG_OPCODE, 4 << 11);
+	ask_face_client(ask);
+	answer_error(&ask->policy, &ask->query, RCODE_YXDOMAIN, &ask->resolver->reply);
+	return handler_says;
+}
+
+static void an_opcode_goes_to_its_handler_and_the_others_are_not_implemented(void **state)
+{
+	(void)state;
+	struct client c = plain;
+	c.name = "\3WWW" APEX;
+	assert_int_equal(resolver_on_opcode(resolver, 0, 0, handle, NULL), ST_INVALID);
+	assert_int_equal(resolver_on_opcode(resolver, 16, 0, handle, NULL), ST_INVALID);
+	assert_int_equal(resolver_on_opcode(resolver, 4, 0, handle, &handler_says), ST_OK);
+	assert_int_equal(resolver_on_opcode(resolver, 4, 0, handle, NULL), ST_EXISTS);
+	assert_int_equal(resolver_opcodes(resolver), 1 << 4);
+	for (c.flags = 1 << 11; c.flags; c.flags = (uint16_t)(c.flags + (1 << 11)) & FLAG_OPCODE) {
+		handler_says = ANSWER;
+		const struct answer *a = ask(&c);
+		assert_int_equal(a->message.rcode, c.flags == 4 << 11 ? RCODE_YXDOMAIN : RCODE_NOTIMP);
+		assert_int_equal(load_be16(a->wire + 2) & FLAG_OPCODE, c.flags);
+	}
+	c.flags = 4 << 11;
+	handler_says = PASS;
+	assert_int_equal(ask(&c)->message.rcode, RCODE_NOTIMP);
+	assert_int_equal(resolver_on_opcode(resolver, 4, 0, NULL, NULL), ST_OK);
+	assert_int_equal(resolver_opcodes(resolver), 0);
+	assert_int_equal(ask(&c)->message.rcode, RCODE_NOTIMP);
+}
+
+static void a_handler_may_want_rights_of_its_sender(void **state)
+{
+	(void)state;
+	struct client c = plain;
+	c.flags = 4 << 11;
+	handler_says = ANSWER;
+	set_lists(false);
+	come_from(3);
+	assert_int_equal(resolver_on_opcode(resolver, 4, 0, handle, &handler_says), ST_OK);
+	assert_int_equal(ask(&c)->message.rcode, RCODE_YXDOMAIN);
+	assert_int_equal(resolver_on_opcode(resolver, 4, 0, NULL, NULL), ST_OK);
+	assert_int_equal(resolver_on_opcode(resolver, 4, ACCESS_QUERY, handle, &handler_says), ST_OK);
+	assert_int_equal(ask(&c)->message.rcode, RCODE_REFUSED);
+}
+
+// --- turns ---
+
+static void take_turns(unsigned in_flight, unsigned per_client)
+{
+	config.client_max_in_flight = in_flight;
+	config.client_max_misses = per_client;
+	resolver_reconfigure(resolver, &config);
+}
+
+// A question of its own for each.
+static struct answer *start_from(uint8_t host)
+{
+	static uint8_t number;
+	char name[] = "\3nXX\7example\3com";
+	struct client c = plain;
+	name[2] = (char)('a' + number / 26 % 26);
+	name[3] = (char)('a' + number++ % 26);
+	c.name = name;
+	c.id = host;
+	come_from(host);
+	return start(&c);
+}
+
+static unsigned order_of[ASKED_MAX], ended;
+
+static void note_order(struct heard *heard)
+{
+	fake_answers(heard);
+	for (unsigned i = 0; i < asked; i++)
+		order_of[i] += !answers[i].calls; // a round more that it has to wait
+	ended++;
+}
+
+static void a_client_with_many_questions_stands_before_nobody_else(void **state)
+{
+	(void)state;
+	memset(order_of, 0, sizeof(order_of));
+	ended = 0;
+	take_turns(1, 40);
+	server.script = note_order;
+	for (unsigned i = 0; i < 30; i++)
+		start_from(1);
+	start_from(2);
+	start_from(3);
+	start_from(2);
+	assert_int_equal(resolver_counters(resolver)->in_flight, 1);
+	assert_int_equal(resolver_counters(resolver)->turns_waiting, 32);
+	assert_int_equal(resolver_counters(resolver)->turns_clients, 3);
+	wait_for_all();
+	for (unsigned i = 0; i < asked; i++)
+		assert_int_equal(answers[i].message.rcode, RCODE_NOERROR);
+	assert_int_equal(ended, 33);
+	assert_in_range(order_of[30], 1, 4); // of 33 rounds
+	assert_in_range(order_of[31], 1, 5);
+	assert_in_range(order_of[32], 4, 7);
+	assert_int_equal(order_of[29], 33);
+	assert_int_equal(resolver_counters(resolver)->in_flight, 0);
+	assert_int_equal(resolver_counters(resolver)->turns_clients, 0);
+}
+
+static void a_client_with_too_many_questions_waiting_is_told_so(void **state)
+{
+	(void)state;
+	take_turns(2, 5);
+	server.script = NULL;
+	lose_patience();
+	for (unsigned i = 0; i < 8; i++)
+		start_from(1);
+	assert_int_equal(answers[7].calls, 1);
+	assert_int_equal(answers[7].message.rcode, RCODE_SERVFAIL);
+	assert_int_equal(answers[6].calls, 0);
+	assert_int_equal(start_from(2)->calls, 0);
+	assert_int_equal(resolver_counters(resolver)->turns_refused, 1);
+	server.script = fake_answers;
+	wait_for_all();
+	assert_int_equal(resolver_counters(resolver)->open, 0);
+}
+
+static void more_turns_start_those_who_wait(void **state)
+{
+	(void)state;
+	take_turns(1, 40);
+	for (unsigned i = 0; i < 10; i++)
+		start_from(1);
+	assert_int_equal(resolver_counters(resolver)->in_flight, 1);
+	take_turns(20, 40);
+	wait_for_all();
+	assert_int_equal(server.heard_udp, 10);
+}
+
+static void who_waits_for_a_turn_is_dropped_at_the_end(void **state)
+{
+	(void)state;
+	take_turns(1, 40);
+	server.script = NULL;
+	for (unsigned i = 0; i < 4; i++)
+		start_from((uint8_t)(1 + i % 2));
+	resolver_free(resolver);
+	resolver = NULL;
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(answers[i].calls, 1);
+		assert_int_equal(answers[i].bytes, 0);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -873,6 +1108,15 @@ int main(void)
 		TEST(a_traced_question_tells_what_each_step_said),
 		TEST(what_is_asked_for_nobody_passes_zones_and_cache_by),
 		TEST(the_same_may_be_asked_again_from_within_done),
+		TEST(who_may_not_recurse_sees_our_zones_alone),
+		TEST(who_may_not_recurse_does_not_when_the_zones_are_left_out_of_the_chain),
+		TEST(who_may_not_ask_is_refused_or_hears_nothing),
+		TEST(an_opcode_goes_to_its_handler_and_the_others_are_not_implemented),
+		TEST(a_handler_may_want_rights_of_its_sender),
+		TEST(a_client_with_many_questions_stands_before_nobody_else),
+		TEST(a_client_with_too_many_questions_waiting_is_told_so),
+		TEST(more_turns_start_those_who_wait),
+		TEST(who_waits_for_a_turn_is_dropped_at_the_end),
 	};
 	return cmocka_run_group_tests_name("resolve", tests, NULL, NULL) ? 1 : 0;
 }

@@ -40,8 +40,9 @@ static void write_list(unsigned right, const char *text)
 
 static void compile(bool drops)
 {
+	const struct access_terms terms = { .max_misses = 77, .drops = drops };
 	free(block);
-	assert_int_equal(access_compile(lists, drops, &block, &bytes), ST_OK);
+	assert_int_equal(access_compile(lists, &terms, &block, &bytes), ST_OK);
 	assert_true(access_check(block, bytes));
 	assert_true(access_open(&view, block, bytes));
 }
@@ -108,7 +109,8 @@ static void one_search_tells_all_rights(void **state)
 	write_list(1, "198.18.0.0/15 fd00::/8");
 	write_list(2, "198.18.0.7/32 fd00::7/128");
 	compile(true);
-	assert_true(view.drops);
+	assert_true(view.terms.drops);
+	assert_int_equal(view.terms.max_misses, 77);
 	assert_int_equal(view.everybody, ACCESS_QUERY);
 	assert_int_equal(rights_of("198.18.0.7"), ACCESS_ALL);
 	assert_int_equal(rights_of("198.18.0.6"), ACCESS_QUERY | ACCESS_RECURSION);
@@ -215,10 +217,10 @@ static void rules_that_cannot_be_are_refused(void **state)
 {
 	(void)state;
 	write_list(0, "198.18.0.0/33");
-	assert_int_equal(access_compile(lists, false, &block, &bytes), ST_INVALID);
+	assert_int_equal(access_compile(lists, &(struct access_terms){ 0 }, &block, &bytes), ST_INVALID);
 	rules[0][0].length = 24;
 	rules[0][0].address_bytes = 5;
-	assert_int_equal(access_compile(lists, false, &block, &bytes), ST_INVALID);
+	assert_int_equal(access_compile(lists, &(struct access_terms){ 0 }, &block, &bytes), ST_INVALID);
 }
 
 static void a_damaged_block_gives_no_rights_and_no_look_up_leaves_it(void **state)
