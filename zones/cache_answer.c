@@ -112,6 +112,8 @@ static bool answer_from(const struct cache *cache, const struct policy *policy, 
 	if (!position)
 		return false;
 	bool stale = has_expired(&entry, terms->now_s);
+	if (query->questions != 1) // the body's pointers are for a question section of one
+		return false;
 	if ((stale && !terms->stale_too) || (query->options && wants_other_answer(query, transport, reply->parties)))
 		return false;
 
