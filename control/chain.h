@@ -131,7 +131,7 @@ CHECKED enum status resolver_on_opcode(struct resolver *, unsigned opcode, uint8
 
 // After WAIT: goes on with what the step has found out. Frees the ask when it is answered.
 void ask_resume(struct ask *, enum outcome);
-// After WAIT: runs the step again that made it wait.
+// After WAIT for a turn: looks into the cache once more, and goes on from there.
 void ask_retry(struct ask *);
 // The resolver ends, or the asker is gone: it hears nothing but that. The step must have let go of it.
 void ask_drop(struct ask *);

@@ -398,6 +398,8 @@ static enum outcome from_cache(struct ask *ask, void *state)
 		return PASS;
 	}
 	ask_note(ask, "%s, expired %u s ago, in reserve", kind_of(&entry), now_s - end_of(&entry));
+	if (ask->rescue)
+		return PASS; // it has come by before
 	return ask->query.flags & FLAG_RD ? keep_in_reserve(l, ask) : PASS;
 }
 

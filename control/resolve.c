@@ -241,10 +241,15 @@ void ask_resume(struct ask *ask, enum outcome outcome)
 	}
 }
 
+// Back to the cache, for somebody else may have found it out meanwhile.
 void ask_retry(struct ask *ask)
 {
 	ask->forget = NULL;
 	trace_end(ask, "its turn");
+	for (unsigned i = 0; i < ask->step; i++) {
+		if (ask->order.step[i] == STEP_CACHE)
+			ask->step = i;
+	}
 	ask_resume(ask, run_step(ask));
 }
 
