@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Files for recursion: trust anchors and the addresses of the root servers.
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <pollux/config.h>
 #include <pollux/name.h>
@@ -27,14 +30,31 @@ static void emit_one_up(void *ctx, enum severity severity, const char *file, uns
 	report_at(report, SEVERITY_ERROR, file, line > 1 ? line - 1 : 0, line > 1 ? column : 0, "%s", text);
 }
 
+// Nobody waits for a pipe.
+static FILE *open_regular(const char *path, struct report *report)
+{
+	struct stat info;
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	FILE *stream = NULL;
+	if (fd < 0 || fstat(fd, &info) != 0)
+		report_at(report, SEVERITY_ERROR, path, 0, 0, "%s", strerror(errno));
+	else if (!S_ISREG(info.st_mode))
+		report_at(report, SEVERITY_ERROR, path, 0, 0, "not a regular file");
+	else
+		stream = fdopen(fd, "r");
+	if (!stream && fd >= 0)
+		close(fd);
+	return stream;
+}
+
 // Its text behind a line with a TTL; malloc.
 static char *read_whole(const char *path, size_t *bytes, struct report *report)
 {
-	FILE *stream = fopen(path, "re");
+	FILE *stream = open_regular(path, report);
 	char *text = malloc(sizeof(ttl_line) + FILE_MOST_BYTES);
-	if (!stream || !text) {
-		report_at(report, SEVERITY_ERROR, path, 0, 0, "%s", strerror(stream ? ENOMEM : errno));
-	} else {
+	if (stream && !text) {
+		report_at(report, SEVERITY_ERROR, path, 0, 0, "%s", strerror(ENOMEM));
+	} else if (stream) {
 		memcpy(text, ttl_line, sizeof(ttl_line) - 1);
 		*bytes = sizeof(ttl_line) - 1 + fread(text + sizeof(ttl_line) - 1, 1, FILE_MOST_BYTES, stream);
 		bool whole = !ferror(stream) && feof(stream);
@@ -154,4 +174,17 @@ enum status config_check_hints(const char *path, struct report *report)
 	}
 	free(file);
 	return status;
+}
+
+enum status config_check_recursion(const struct config *config, struct report *report)
+{
+	struct trust_anchors anchors = { 0 };
+	enum status status = ST_OK, hints = ST_OK;
+	if (!config->recursion)
+		return ST_OK;
+	hints = config_check_hints(config->recursion_hints, report);
+	if (config->recursion_validate)
+		status = config_trust_anchors(config->recursion_anchors, &anchors, report);
+	trust_anchors_free(&anchors);
+	return hints == ST_OK ? status : hints;
 }

@@ -62,6 +62,7 @@ void command_config_check(struct call *call)
 	if (status == ST_OK) {
 		check_zone_list(config, &findings.report, &zones);
 		check_overrides(config, &findings.report);
+		status = config_check_recursion(config, &findings.report);
 	}
 	if (status != ST_OK || findings.report.errors) {
 		call_refuse(call, json_lines(&findings), "%s: errors: %u", path, findings.report.errors);

@@ -314,7 +314,9 @@ enum status control_reload(struct control *control, struct report *report,
 	enum status status = config_read(&fresh, control_config_path(control), report);
 	if (status != ST_OK)
 		return status;
-	status = overrides_publish(control->resolver, control->catalog, fresh, false, report);
+	status = config_check_recursion(fresh, report);
+	if (status == ST_OK)
+		status = overrides_publish(control->resolver, control->catalog, fresh, false, report);
 	if (status != ST_OK) {
 		config_free(fresh);
 		return status;

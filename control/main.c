@@ -121,6 +121,8 @@ static void allow_descriptors(const struct config *config)
 	struct rlimit limit;
 	// 32 questions share a socket; the worst case of one each is not worth as many descriptors.
 	rlim_t wanted = (rlim_t)config->tcp_max_clients + 2 * (rlim_t)config->forward_max_open + DESCRIPTORS_SPARE;
+	if (config->recursion) // a thread has contexts for those who validate and those who do not
+		wanted += 2 * (rlim_t)config->recursion_threads * config->recursion_sockets;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
 	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;

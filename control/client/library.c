@@ -10,10 +10,12 @@
 #include <pollux/log.h>
 #include <pollux/name.h>
 
+#include "clock.h"
 #include "library.h"
 
 #define SECURE 2 // as its callback says it
 #define BOGUS 1
+#define LOG_LINES_PER_SECOND 10
 
 // --- options ---------------------------------------------------------------------------------------
 
@@ -27,6 +29,7 @@ struct setting {
 struct library_settings {
 	atomic_uint shares;
 	bool failed; // no memory for one of them
+	size_t cache_bytes; // of the contexts of one thread
 	unsigned count, room;
 	struct setting *setting;
 };
@@ -48,10 +51,10 @@ static void add(struct library_settings *s, enum setting_kind kind, const char *
 	s->failed |= !one->name || !one->value;
 }
 
-static void add_number(struct library_settings *s, const char *name, size_t value)
+static void add_number(struct library_settings *s, const char *name, unsigned value)
 {
 	char text[24];
-	snprintf(text, sizeof(text), "%zu", value);
+	snprintf(text, sizeof(text), "%u", value);
 	add(s, SET_OPTION, name, text);
 }
 
@@ -113,15 +116,10 @@ static void add_family(struct library_settings *s, const struct recursor_options
 	add_flag(s, "prefer-ip6:", o->preferred == AF_INET6);
 }
 
-// The library's own sizes are for a program that asks now and then. A third of the memory holds messages,
-// the rest their records, as its manual advises.
+// The library's own sizes are for a program that asks now and then.
 static void add_sizes(struct library_settings *s, const struct recursor_options *o)
 {
-	size_t cache_bytes = o->cache_bytes / o->threads;
-	add_number(s, "msg-cache-size:", cache_bytes / 3);
-	add_number(s, "rrset-cache-size:", cache_bytes - cache_bytes / 3);
-	add_number(s, "key-cache-size:", cache_bytes / 8);
-	add_number(s, "neg-cache-size:", cache_bytes / 16);
+	s->cache_bytes = o->cache_bytes / o->threads;
 	add_number(s, "msg-cache-slabs:", 1); // of locks: one thread has a context for itself
 	add_number(s, "rrset-cache-slabs:", 1);
 	add_number(s, "infra-cache-slabs:", 1);
@@ -181,7 +179,7 @@ struct library_settings *library_settings_share(struct library_settings *s)
 
 bool library_settings_equal(const struct library_settings *a, const struct library_settings *b)
 {
-	if (a->count != b->count)
+	if (a->count != b->count || a->cache_bytes != b->cache_bytes)
 		return false;
 	for (unsigned i = 0; i < a->count; i++) {
 		const struct setting *x = &a->setting[i], *y = &b->setting[i];
@@ -205,6 +203,21 @@ void library_settings_release(struct library_settings *s)
 
 // --- contexts --------------------------------------------------------------------------------------
 
+// Some lines come with every query when something is wrong with the machine. The lock of the stream is held.
+static bool may_log(void)
+{
+	static uint64_t second;
+	static unsigned lines;
+	uint64_t now = clock_us() / 1000000;
+	if (now != second) {
+		if (lines > LOG_LINES_PER_SECOND)
+			log_warning("recursion: %u more lines left out", lines - LOG_LINES_PER_SECOND);
+		second = now;
+		lines = 0;
+	}
+	return ++lines <= LOG_LINES_PER_SECOND;
+}
+
 // "[1700000000] libunbound[123:0] error: text": the library's words without its own time and name.
 static ssize_t log_line_of_library(void *ctx, const char *line, size_t bytes)
 {
@@ -217,7 +230,7 @@ static ssize_t log_line_of_library(void *ctx, const char *line, size_t bytes)
 	while (end > text && (end[-1] == '\n' || end[-1] == ' '))
 		end--;
 	bool is_error = end - text > 6 && memcmp(text, "error:", 6) == 0;
-	if (end > text)
+	if (end > text && may_log())
 		log_line(is_error ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "recursion: %.*s", (int)(end - text), text);
 	return (ssize_t)bytes;
 }
@@ -249,7 +262,25 @@ static int apply(struct ub_ctx *ctx, const struct setting *s)
 	return 0;
 }
 
-static struct ub_ctx *make_context(const struct library_settings *s, struct event_base *base, bool validates)
+static int set_size(struct ub_ctx *ctx, const char *option, size_t bytes)
+{
+	char text[24];
+	snprintf(text, sizeof(text), "%zu", bytes);
+	return ub_ctx_set_option(ctx, option, text);
+}
+
+// Half of a thread's memory is for the context that most questions go to. Of it, records get twice as much as the messages that
+// refer to them, as the library's manual advises.
+static int set_sizes(struct ub_ctx *ctx, const struct library_settings *s, bool is_main)
+{
+	size_t bytes = s->cache_bytes / (is_main ? 2 : 6);
+	int error = set_size(ctx, "msg-cache-size:", bytes / 4);
+	error |= set_size(ctx, "rrset-cache-size:", bytes / 2);
+	error |= set_size(ctx, "key-cache-size:", bytes / 8);
+	return error | set_size(ctx, "neg-cache-size:", bytes / 8);
+}
+
+static struct ub_ctx *make_context(const struct library_settings *s, struct event_base *base, bool validates, bool is_main)
 {
 	if (!library_log)
 		open_log();
@@ -261,6 +292,7 @@ static struct ub_ctx *make_context(const struct library_settings *s, struct even
 	if (library_log)
 		ub_ctx_debugout(ctx, library_log);
 	int error = ub_ctx_set_option(ctx, "module-config:", validates ? "validator iterator" : "iterator");
+	error |= set_sizes(ctx, s, is_main);
 	for (unsigned i = 0; i < s->count && !error; i++) {
 		error = apply(ctx, &s->setting[i]);
 		if (error)
@@ -273,10 +305,10 @@ static struct ub_ctx *make_context(const struct library_settings *s, struct even
 	return NULL;
 }
 
-struct ub_ctx *library_context(const struct library_settings *s, struct event_base *base, bool validates)
+struct ub_ctx *library_context(const struct library_settings *s, struct event_base *base, bool validates, bool is_main)
 {
 	pthread_mutex_lock(&making);
-	struct ub_ctx *ctx = make_context(s, base, validates);
+	struct ub_ctx *ctx = make_context(s, base, validates, is_main);
 	pthread_mutex_unlock(&making);
 	return ctx;
 }

@@ -15,8 +15,9 @@ struct library_settings *library_settings_share(struct library_settings *);
 bool library_settings_equal(const struct library_settings *, const struct library_settings *);
 void library_settings_release(struct library_settings *); // NULL is fine
 
-// A context on this event base, with caches of its own. The reason for NULL is in the log.
-struct ub_ctx *library_context(const struct library_settings *, struct event_base *, bool validates);
+// A context on this event base, with caches of its own: the thread's main one, or one of its lesser ones. The reason for NULL
+// is in the log.
+struct ub_ctx *library_context(const struct library_settings *, struct event_base *, bool validates, bool is_main);
 
 // Asks; what the library remembers it says before the call returns. `first`: nothing has been asked of this context yet. False: it
 // did not take the question, and will not call back; the reason is in the log.

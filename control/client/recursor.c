@@ -61,7 +61,8 @@ static void on_finished(evutil_socket_t fd, short what, void *ctx)
 static enum status start_thread(struct thread_of_recursor *thread, struct event_base *base,
 	const struct recursor_options *options, struct library_settings *settings)
 {
-	enum status status = shard_start(&thread->shard, settings, options->max_open, options->namespace);
+	enum status status = shard_start(&thread->shard, settings, options->max_open, options->validate,
+		options->namespace);
 	if (status != ST_OK)
 		return status;
 	thread->finished = event_new(base, shard_fd(thread->shard), EV_READ | EV_PERSIST, on_finished, thread);

@@ -16,6 +16,8 @@
 // One with and one without validation, and each of them twice: what one context remembers until just before it
 // expires, the other one fetches anew.
 #define CONTEXTS 4
+#define AGAIN 1
+#define CHECKING_DISABLED 2
 
 struct shard {
 	struct handover *down, *up;
@@ -27,6 +29,7 @@ struct shard {
 	// The thread's own.
 	struct event_base *base;
 	struct ub_ctx *context[CONTEXTS];
+	unsigned most;	       // the context that most questions go to
 	bool broken[CONTEXTS]; // could not be made
 	bool inside;	       // the namespace has been entered, if there is one
 };
@@ -104,7 +107,7 @@ static void on_answer(void *ctx, int rcode, void *packet, int bytes, int securit
 
 static unsigned index_of(const struct job *job)
 {
-	return (job->checking_disabled ? 2u : 0) + (job->again ? 1u : 0);
+	return (job->checking_disabled ? CHECKING_DISABLED : 0) + (job->again ? AGAIN : 0);
 }
 
 static struct ub_ctx *context_of(struct shard *shard, const struct job *job, bool *first)
@@ -114,7 +117,7 @@ static struct ub_ctx *context_of(struct shard *shard, const struct job *job, boo
 	if (!shard->inside || shard->broken[i])
 		return NULL;
 	if (*first)
-		shard->context[i] = library_context(shard->settings, shard->base, !job->checking_disabled);
+		shard->context[i] = library_context(shard->settings, shard->base, !job->checking_disabled, i == shard->most);
 	shard->broken[i] = !shard->context[i]; // the reason has been logged; once is enough
 	return shard->context[i];
 }
@@ -237,12 +240,13 @@ static int start_thread(struct shard *shard)
 	return error;
 }
 
-enum status shard_start(struct shard **to, struct library_settings *settings, unsigned room, int namespace)
+enum status shard_start(struct shard **to, struct library_settings *settings, unsigned room, bool validates, int namespace)
 {
 	struct shard *shard = calloc(1, sizeof(*shard));
 	if (!shard)
 		return ST_NO_MEMORY;
 	shard->settings = library_settings_share(settings);
+	shard->most = validates ? 0 : CHECKING_DISABLED;
 	shard->namespace = -1;
 	atomic_init(&shard->holders, 2);
 	shard->down = handover_new(room);

@@ -28,8 +28,9 @@ struct shard_counters {
 
 struct shard;
 
-// Starts the thread. `room` is how many jobs it will ever have at once. ST_SYSTEM, ST_NO_MEMORY.
-CHECKED enum status shard_start(struct shard **, struct library_settings *, unsigned room, int namespace);
+// Starts the thread. `room` is how many jobs it will ever have at once; `validates`: most of them without checking_disabled.
+// ST_SYSTEM, ST_NO_MEMORY.
+CHECKED enum status shard_start(struct shard **, struct library_settings *, unsigned room, bool validates, int namespace);
 // The shard is the thread's from now on: it drops its jobs and frees everything when it gets there.
 void shard_leave(struct shard *); // NULL is fine
 bool shard_give(struct shard *, struct job *); // false: no room

@@ -236,6 +236,8 @@ void trust_anchors_free(struct trust_anchors *);
 // Whether that file leads to root servers: NS records of the root, and an address for one of them. ST_INVALID when it does not, or what a
 // reader of master files says; all of it reported.
 CHECKED enum status config_check_hints(const char *path, struct report *);
+// Both, as far as this configuration needs them.
+CHECKED enum status config_check_recursion(const struct config *, struct report *);
 
 // The rules of the configuration and of its overrides-file, in this order. Bad ones are reported with file:line:column and
 // left out: then ST_SYNTAX, or how the file could not be read. *rules are the caller's (override_rules_free), NULL only

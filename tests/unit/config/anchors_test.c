@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -102,6 +103,11 @@ static void a_file_without_anchors_or_that_is_not_there_is_an_error_of_the_file(
 	said[0] = 0;
 	assert_int_equal(config_trust_anchors(path, &anchors, &report), ST_SYSTEM);
 	assert_string_equal(said, "0: No such file or directory\n");
+	assert_int_equal(mkfifo(path, 0600), 0);
+	said[0] = 0;
+	assert_int_equal(config_trust_anchors(path, &anchors, &report), ST_SYSTEM);
+	assert_string_equal(said, "0: not a regular file\n");
+	unlink(path);
 }
 
 static void hints_lead_to_a_root_server_with_an_address(void **state)

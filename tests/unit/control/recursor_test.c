@@ -8,10 +8,12 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <pollux/name.h>
@@ -221,7 +223,7 @@ struct result {
 
 static struct event_base *base;
 static struct fake_server server;
-static char hints[] = "/tmp/pollux-hints-XXXXXX"; // a root that nobody serves
+static char hints[] = "/tmp/pollux-root-XXXXXX"; // a root that nobody serves
 
 static void on_answer(void *ctx, enum status status, const struct recursor_answer *answer)
 {
@@ -373,6 +375,30 @@ static void a_name_belongs_to_one_thread_whatever_its_case_and_names_are_spread(
 	recursor_free(r);
 }
 
+static void a_thread_that_hangs_keeps_nobody_waiting(void **state)
+{
+	(void)state;
+	struct result result;
+	char pipe[] = "/tmp/pollux-pipe-XXXXXX", regular[sizeof(hints)];
+	assert_non_null(mktemp(pipe));
+	assert_int_equal(mkfifo(pipe, 0600), 0);
+	memcpy(regular, hints, sizeof(hints));
+	memcpy(hints, pipe, sizeof(pipe)); // the library opens it, and waits for whoever writes into it
+	struct recursor *r = start(1, 8);
+	memcpy(hints, regular, sizeof(hints));
+	ask(r, "\3www\7example", false, &result);
+	assert_false(recursor_await_threads(50));
+	assert_int_equal(recursor_open(r), 1);
+	recursor_free(r);
+	assert_int_equal(result.status, ST_CANCELLED);
+	assert_false(recursor_await_threads(50));
+	int writer = open(pipe, O_WRONLY | O_CLOEXEC);
+	assert_true(writer >= 0);
+	close(writer);
+	assert_true(recursor_await_threads(5000));
+	unlink(pipe);
+}
+
 static void freed_with_questions_everywhere_nothing_is_left(void **state)
 {
 	(void)state;
@@ -424,6 +450,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(more_questions_than_may_be_open_are_refused, open_all, close_all),
 		cmocka_unit_test_setup_teardown(
 			a_name_belongs_to_one_thread_whatever_its_case_and_names_are_spread, open_all, close_all),
+		cmocka_unit_test_setup_teardown(a_thread_that_hangs_keeps_nobody_waiting, open_all, close_all),
 		cmocka_unit_test_setup_teardown(freed_with_questions_everywhere_nothing_is_left, open_all, close_all),
 	};
 	int r = cmocka_run_group_tests(tests, write_hints, remove_hints);
