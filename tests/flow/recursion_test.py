@@ -141,6 +141,29 @@ def names_of_no_use_outside_are_answered_here(rig):
         same(rig.dig(name, kind).status, status, name)
 
 
+@test(ROOTS)
+def names_of_any_octets_and_types_of_any_kind_can_be_asked_for(rig):
+    tree(rig)
+    for label in (r"a\.b", r"a\032b", r"a\000b", r'a\255\"b', "-", "x" * 63):
+        reply = rig.ask(f"{label}.wild.good.example", use_edns=0)
+        same([str(rdata) for rrset in reply.answer for rdata in rrset], ["198.18.40.2"], label)
+    for kind, found in (("TYPE65280", False), ("RRSIG", True), ("ANY", True), ("SOA", True), ("DNSKEY", True), ("DS", True)):
+        reply = rig.dig("good.example", kind)
+        same((reply.status, bool(reply.answer)), ("NOERROR", found), kind)
+    same(rig.dig("-c", "CH", "www.good.example", "A").status, "REFUSED")
+
+
+@test(ROOTS)
+def it_is_the_last_to_be_asked_and_finds_what_forwarders_do_not_know_or_must_not_be_asked(rig):
+    tree(rig)
+    reload(rig, f"forward: {{servers: [{LEAF_AT}], timeout: 200ms}}\n"
+                "forward-zones: [{zone: other.wild.good.example}]\n")
+    same(rig.dig(fresh("wild.good.example")).flags, {"qr", "rd", "ra"})  # by the forwarder, who does not validate
+    same(rig.dig(fresh("other.wild.good.example")).flags, {"qr", "rd", "ra", "ad"})
+    same(addresses(rig.dig("www.six.plain")), ["198.18.40.12"])  # the forwarder says REFUSED
+    reload(rig)
+
+
 # Validation
 
 @test(ROOTS)
@@ -376,6 +399,17 @@ def questions_under_way_when_the_configuration_changes_get_their_answers(rig):
 
 
 # Configuration
+
+@test(ROOTS)
+def case_is_mixed_when_it_is_to_be(rig):
+    tree(rig)
+    evil = evil_of(rig)
+    for option in (True, False):
+        reload(rig, f"  mix-case: {str(option).lower()}\n")
+        before = evil.heard()[0]
+        same(addresses(rig.dig("a-long-name-of-letters." + fresh("mixed.evil"))), ["198.18.41.9"])
+        names = [wire[12:-15] for _, _, wire in evil.attacker.queries[before:]]
+        same(any(name != name.lower() for name in names), option, names)
 
 @test(ROOTS)
 def stub_zones_are_asked_of_their_servers_also_below_names_of_no_use_outside(rig):

@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -223,7 +224,7 @@ struct result {
 
 static struct event_base *base;
 static struct fake_server server;
-static char hints[] = "/tmp/pollux-root-XXXXXX"; // a root that nobody serves
+static char hints[64] = "/tmp/pollux-root-XXXXXX"; // a root that nobody serves
 
 static void on_answer(void *ctx, enum status status, const struct recursor_answer *answer)
 {
@@ -379,8 +380,8 @@ static void a_thread_that_hangs_keeps_nobody_waiting(void **state)
 {
 	(void)state;
 	struct result result;
-	char pipe[] = "/tmp/pollux-pipe-XXXXXX", regular[sizeof(hints)];
-	assert_non_null(mktemp(pipe));
+	char pipe[sizeof(hints)], regular[sizeof(hints)];
+	snprintf(pipe, sizeof(pipe), "/tmp/pollux-pipe-%d", (int)getpid());
 	assert_int_equal(mkfifo(pipe, 0600), 0);
 	memcpy(regular, hints, sizeof(hints));
 	memcpy(hints, pipe, sizeof(pipe)); // the library opens it, and waits for whoever writes into it
