@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <pollux/name.h>
+#include <pollux/rrtype.h>
 
 #include "batch.h"
 
@@ -94,12 +95,14 @@ enum status batch_add(struct batch *batch, const struct zone_builder *builder, s
 	if (!owner->last)
 		owner->last = draft;
 	batch->record_count++;
+	batch->has_nsec3 |= draft_rrset_type(draft) == TYPE_NSEC3;
 	return ST_OK;
 }
 
 void batch_empty(struct batch *batch)
 {
 	batch->owner_count = batch->name_bytes = batch->record_count = 0;
+	batch->has_nsec3 = false;
 }
 
 void batch_free(struct batch *batch)

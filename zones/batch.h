@@ -21,6 +21,7 @@ struct batch {
 	uint8_t *names; // folded
 	uint32_t name_bytes, name_room;
 	uint32_t record_count;
+	bool has_nsec3; // or a signature of one
 };
 
 // What is outside of the zone is reported and left out. `file`: index in the builder's files. ST_NO_MEMORY.

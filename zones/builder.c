@@ -149,6 +149,7 @@ enum status builder_take(struct zone_builder *builder, const struct batch *batch
 		builder->names[index].first = owner->first;
 	}
 	builder->record_count += batch->record_count;
+	builder->has_nsec3 |= batch->has_nsec3;
 	return ST_OK;
 }
 

@@ -80,10 +80,12 @@ struct zone_builder {
 	unsigned threads; // that may work at once
 	const _Atomic bool *interrupted; // or NULL
 	uint64_t record_count;
+	bool has_nsec3; // or a signature of one
 	struct draft_chain nsec, nsec3; // at most one of them has links
 	uint32_t *own_link; // NSEC3: of each name, the index of the link with its hash + 1, or 0; NULL: not known
 	uint64_t *part_at; // octets: where each part of the names goes among the nodes of the image; see compile.c
 	uint64_t hashed_bytes; // of the NSEC3 nodes
+	uint32_t names_in_table; // of the image
 	uint64_t now_s; // seconds since 1970 that signatures are judged by; 0: not at all
 };
 _Static_assert(sizeof(struct draft_link) == sizeof(struct nsec3_link), "both are searched by nsec3_place()");

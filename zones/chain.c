@@ -233,7 +233,8 @@ static void mark_hashed(struct zone_builder *b)
 
 enum status builder_make_chains(struct zone_builder *b)
 {
-	mark_hashed(b);
+	if (b->has_nsec3)
+		mark_hashed(b);
 	if (!draft_first(&b->names[0], TYPE_DNSKEY))
 		return ST_OK;
 	for (uint32_t i = 0; i < b->name_count; i++) {

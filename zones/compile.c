@@ -26,6 +26,7 @@ struct press {
 	struct zone_builder *b;
 	struct image *image;
 	uint8_t *at;
+	bool only_measures; // it is the length that counts
 };
 
 // Names inside one RRset's data, for pointers from later ones.
@@ -191,8 +192,8 @@ static bool is_worth_adding(const struct draft_name *target, uint16_t type)
 	return target->has_address || type == TYPE_CNAME || (type == TYPE_NAPTR && draft_first(target, TYPE_SRV));
 }
 
-// The addresses that go with the RRset, or where an alias leads. The index of the name stands in node_ref until every node has its
-// place; see settle_additionals().
+// The addresses that go with the RRset, or where an alias leads: room for as many as there are names of this zone in
+// its RDATA. The index of the name stands in node_ref until every node has its place; see settle_additionals().
 static void put_additionals(struct press *p, struct rrset *rrset, const struct draft_name *owner, const uint8_t *start)
 {
 	const struct draft_record *first = draft_first(owner, rrset->type);
@@ -201,17 +202,19 @@ static void put_additionals(struct press *p, struct rrset *rrset, const struct d
 	align(p, 8);
 	struct additional *list = (struct additional *)p->at;
 	const uint8_t *at = start;
+	unsigned inside = 0;
 	for (const struct draft_record *r = owner->first; r; r = r->next) {
 		if (r->ignored || r->type != rrset->type)
 			continue;
 		int name_at = additional_name_at(r);
 		const uint8_t *name = r->rdata + name_at;
-		uint32_t index = name_at < 0 ? NOT_FOUND : builder_find(p->b, name);
 		uint64_t offset = (uint64_t)(at - start) + 12 + (unsigned)name_at;
 		at += 12 + load_be16(at + 10);
-		if (index == NOT_FOUND || offset > UINT16_MAX)
+		if (name_at < 0 || !builder_is_inside(p->b, name))
 			continue;
-		if (!is_worth_adding(&p->b->names[index], rrset->type))
+		inside++;
+		uint32_t index = p->only_measures ? NOT_FOUND : builder_find(p->b, name);
+		if (index == NOT_FOUND || offset > UINT16_MAX || !is_worth_adding(&p->b->names[index], rrset->type))
 			continue;
 		list[rrset->additional_count++] = (struct additional){
 			.node_ref = index,
@@ -219,10 +222,10 @@ static void put_additionals(struct press *p, struct rrset *rrset, const struct d
 			.required = (owner->flags & NODE_CUT) && name_is_under(name, owner->name),
 		};
 	}
-	if (rrset->additional_count) {
+	if (rrset->additional_count)
 		rrset->additional_ref = ref_of(p, list);
-		p->at += rrset->additional_count * sizeof(*list);
-	}
+	p->at = (uint8_t *)&list[rrset->additional_count];
+	take_zeroed(p, (inside - rrset->additional_count) * sizeof(*list));
 }
 
 static void count_name(void *ctx, unsigned at, bool compressible)
@@ -263,7 +266,8 @@ static void put_rrset(struct press *p, struct rrset *rrset, const struct draft_n
 		rrset->count++;
 	}
 	rrset->bytes = (uint32_t)(p->at - start);
-	rrset->sum = ones_sum(start, rrset->bytes);
+	if (!p->only_measures)
+		rrset->sum = ones_sum(start, rrset->bytes);
 	uint8_t *signatures = p->at;
 	for (const struct draft_record *r = owner->first; r; r = r->next) {
 		if (r->ignored || r->type != TYPE_RRSIG || draft_rrset_type(r) != type)
@@ -387,14 +391,6 @@ static bool is_in_table(const struct draft_name *name)
 	return !name->occluded && !name->hashed;
 }
 
-static uint32_t names_in_table(const struct zone_builder *b)
-{
-	uint32_t names = 0;
-	for (uint32_t i = 0; i < b->name_count; i++)
-		names += is_in_table(&b->names[i]);
-	return names;
-}
-
 // Not less than what a name takes as any kind of node: as if each record were an RRset of its own, with two names.
 static uint64_t most_bytes(const struct draft_name *name)
 {
@@ -424,7 +420,8 @@ static bool is_large_enough(struct paper *paper, const struct draft_name *name)
 
 static uint64_t node_bytes(struct zone_builder *b, const struct paper *paper, const struct draft_name *name, enum kind kind)
 {
-	struct press p = { .b = b, .image = (struct image *)(void *)paper->at, .at = paper->at };
+	struct press p = { .b = b, .image = (struct image *)(void *)paper->at, .at = paper->at,
+		.only_measures = true };
 	put_node(&p, name, kind);
 	return whole_units((uint64_t)(p.at - paper->at));
 }
@@ -433,6 +430,7 @@ struct layout {
 	struct zone_builder *b;
 	struct paper paper[TEAM_THREADS_MAX];
 	_Atomic bool failed; // no memory
+	_Atomic uint32_t in_table; // names
 };
 
 static void lay_out_part(void *ctx, unsigned part, unsigned thread)
@@ -441,6 +439,7 @@ static void lay_out_part(void *ctx, unsigned part, unsigned thread)
 	struct zone_builder *b = layout->b;
 	struct paper *paper = &layout->paper[thread];
 	uint64_t bytes = 0;
+	uint32_t in_table = 0;
 	for (uint32_t i = part * NAMES_PER_PART; i < part_end(b, part); i++) {
 		const struct draft_name *name = &b->names[i];
 		if (!is_large_enough(paper, name)) {
@@ -451,8 +450,10 @@ static void lay_out_part(void *ctx, unsigned part, unsigned thread)
 			bytes += node_bytes(b, paper, name, GLUE);
 		if (is_in_table(name))
 			bytes += node_bytes(b, paper, name, PLAIN);
+		in_table += is_in_table(name);
 	}
 	b->part_at[part + 1] = bytes;
+	layout->in_table += in_table;
 }
 
 static bool lay_out_hashed(struct layout *layout)
@@ -478,6 +479,7 @@ enum status builder_lay_out(struct zone_builder *b)
 	team_run(b->threads, &(struct team_work){ .parts = parts, .run = lay_out_part }, &layout);
 	for (unsigned part = 0; part < parts; part++)
 		b->part_at[part + 1] += b->part_at[part];
+	b->names_in_table = layout.in_table;
 	bool done = !layout.failed && lay_out_hashed(&layout);
 	for (unsigned i = 0; i < TEAM_THREADS_MAX; i++)
 		free(layout.paper[i].at);
@@ -486,7 +488,7 @@ enum status builder_lay_out(struct zone_builder *b)
 
 uint64_t zone_builder_image_bytes(const struct zone_builder *b, const struct zonefile_source *source)
 {
-	uint64_t bytes = sizeof(struct image) + NAME_MAX_BYTES + bucket_count(names_in_table(b)) * sizeof(struct image_bucket);
+	uint64_t bytes = sizeof(struct image) + NAME_MAX_BYTES + bucket_count(b->names_in_table) * sizeof(struct image_bucket);
 	bytes += b->part_at[part_count(b)] + b->hashed_bytes + b->nsec3.count * sizeof(struct nsec3_link);
 	bytes += b->nsec.count * sizeof(struct nsec_link) + b->nsec3.salt_bytes;
 	bytes += most_bytes(&b->names[0]) + (source ? source->bytes : 0); // the SOA is written once more
@@ -683,11 +685,11 @@ static void put_source(struct press *p, const struct zonefile_source *source)
 void zone_builder_write(struct zone_builder *b, void *room, const struct zonefile_source *source, uint64_t loaded_at_s)
 {
 	struct image *image = room;
-	uint32_t names = names_in_table(b);
 	const struct draft_name *apex = &b->names[0];
 	*image = (struct image){ .magic = IMAGE_MAGIC, .format = IMAGE_FORMAT, .hash_seed = b->seed,
 		.source_stamp = source ? source->stamp : 0, .loaded_at_s = loaded_at_s,
-		.records = (uint32_t)b->record_count, .names = names, .bucket_count = bucket_count(names),
+		.records = (uint32_t)b->record_count, .names = b->names_in_table,
+		.bucket_count = bucket_count(b->names_in_table),
 		.apex_labels = apex->labels, .apex_bytes = apex->bytes,
 		.is_signed = has_chain(b) };
 	memcpy(image->apex, apex->name, apex->bytes);
