@@ -4,6 +4,13 @@
 
 #include "chain.h"
 
+// Ours, but not served yet: nobody else may be asked, and nobody is told that it does not exist.
+static bool is_awaited(const struct ask *ask, const uint8_t *name)
+{
+	const struct resolver *r = ask->resolver;
+	return r->awaited && r->awaited(r->awaited_ctx, name);
+}
+
 // A CNAME or DNAME led out of our zones (RFC 1034 4.3.2 3a): what was found goes in front of what the next
 // step finds for the last target.
 enum outcome ask_keep_aliases(struct ask *ask)
@@ -18,6 +25,10 @@ enum outcome ask_keep_aliases(struct ask *ask)
 	}
 	if (!ask->target)
 		return ERROR;
+	if (is_awaited(ask, ask->target)) {
+		ask->why = EDE_NOT_READY;
+		return ERROR;
+	}
 	char text[NAME_TEXT_BYTES];
 	if (ask->trace)
 		ask_note(ask, "an alias leads to %s", name_to_text(text, ask->target));
@@ -48,6 +59,10 @@ static enum outcome from_authorities(struct ask *ask, void *state)
 		return PASS;
 	const struct image *zone = catalog_find(r->catalog, &ask->query.name);
 	ask_face_client(ask);
+	if (!zone && ask->query.class == CLASS_IN && is_awaited(ask, ask->query.name.wire)) {
+		answer_error_why(&ask->policy, &ask->query, RCODE_SERVFAIL, EDE_NOT_READY, &r->reply);
+		return ANSWER;
+	}
 	switch (answer_query(r->catalog, &ask->policy, &ask->query, zone, ask->asker.transport, &r->reply)) {
 	case ANSWER_READY:
 		break;

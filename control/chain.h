@@ -121,6 +121,8 @@ struct resolver {
 	struct reply reply; // its wire is `buffer`
 	struct parties parties; // of the reply being written
 	struct composer composer;
+	zone_awaited *awaited; // or NULL
+	void *awaited_ctx;
 	uint8_t buffer[DNS_MAX_BYTES];
 };
 

@@ -408,7 +408,7 @@ static json_t *zones_facts(const struct control *control)
 	set_number(facts, "failed", counts.failed);
 	set_number(facts, "loading", counts.loading);
 	set_number(facts, "being_read", counts.busy);
-	set_number(facts, "served", usage.zones);
+	set_number(facts, "served", usage.zones - counts.blank);
 	set_number(facts, "records", counts.records);
 	json_object_set_new(facts, "complete", json_boolean(catalog_is_ready(control->catalog)));
 	set_number(facts, "memory_used_bytes", usage.used_bytes);

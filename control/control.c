@@ -226,6 +226,11 @@ static void on_first_load(void *ctx, const struct publish_result *result)
 	tell_supervisor(ctx);
 }
 
+static bool is_awaited(void *ctx, const uint8_t *name)
+{
+	return publisher_awaits(ctx, name);
+}
+
 static enum status open_zones(struct control *control)
 {
 	struct report report = { .emit = control_log_finding };
@@ -239,6 +244,7 @@ static enum status open_zones(struct control *control)
 	publisher_keep_added(control->publisher, path, &report);
 	if (config->image_directory)
 		publisher_save_images(control->publisher, config->image_directory);
+	resolver_await_zones(control->resolver, is_awaited, control->publisher);
 	return publisher_configure(control->publisher, config, on_first_load, control);
 }
 
@@ -268,6 +274,8 @@ void control_stop(struct control *control)
 {
 	ctl_server_free(control->ctl);
 	slices_free(control->slices);
+	if (control->resolver)
+		resolver_await_zones(control->resolver, NULL, NULL);
 	publisher_free(control->publisher);
 	if (control->tcp)
 		tcp_server_free(control->tcp); // first, or it would ask the next question of a client

@@ -360,11 +360,17 @@ static char *copy_paths(const struct image *image)
 	return copy ? memcpy(copy, paths, bytes) : NULL;
 }
 
+static const struct image *served_image(const struct publisher *p, const uint8_t *apex)
+{
+	const struct image *image = catalog_zone(p->catalog, apex);
+	return image && !image_is_blank(image) ? image : NULL;
+}
+
 // What is served of a zone; without a look where there cannot be anything, for a million look-ups take their time.
 static const struct image *image_of(const struct publisher *p, const struct zone *zone)
 {
 	bool may_be = zone->tried || p->left_zones;
-	return may_be ? catalog_zone(p->catalog, zone->apex) : NULL;
+	return may_be ? served_image(p, zone->apex) : NULL;
 }
 
 static bool is_large(const struct image *image)
@@ -390,16 +396,36 @@ static struct load *order_load(struct publisher *p, struct zone *zone)
 
 static void remove_zone(struct publisher *p, struct zone *zone);
 
+// From now on nothing about its names is asked of anybody else, and nobody is told that they do not exist.
+static void hold_place(struct publisher *p, const struct zone *zone)
+{
+	void *room;
+	enum status status = catalog_reserve(p->catalog, image_blank_bytes(zone->apex_bytes), &room);
+	if (status == ST_OK) {
+		image_write_blank(room, zone->apex, zone->apex_bytes, catalog_seed(p->catalog));
+		status = catalog_publish(p->catalog, room);
+		if (status != ST_OK)
+			catalog_cancel(p->catalog, room);
+	}
+	if (status == ST_OK)
+		p->counts.blank++;
+	else
+		log_error("%s: no room to tell that a zone is not ready: %s", p->where, status_text(status));
+}
+
 static void zone_failed(struct publisher *p, struct zone *zone)
 {
 	char name[NAME_TEXT_BYTES];
+	const struct image *image = catalog_zone(p->catalog, zone->apex);
 	const struct findings *findings = findings_of(zone);
 	set_state(p, zone, ZONE_FAILED);
 	if (p->failed_lines++ < FAILED_LINES_MAX)
 		log_error("zone %s: %s, errors: %u; %s", name_to_text(name, zone->apex),
 			zone->fresh ? "not added" :
-			catalog_zone(p->catalog, zone->apex) ? "keeps its former content" : "not served",
+			image && !image_is_blank(image) ? "keeps its former content" : "not served",
 			findings->report.errors, findings->lines ? findings->line[0] : "out of memory");
+	if (!image && !zone->fresh && zone->wanted)
+		hold_place(p, zone);
 	drop_wishes(p, &zone->served, count_failed, findings);
 }
 
@@ -478,6 +504,7 @@ static void withdraw(struct publisher *p, const uint8_t *apex)
 	if (!image)
 		return;
 	p->counts.records -= image->records;
+	p->counts.blank -= image_is_blank(image);
 	if (p->image_directory && is_large(image))
 		saved_remove(p->image_directory, apex);
 	if (catalog_withdraw(p->catalog, apex) == ST_OK)
@@ -587,6 +614,7 @@ static void publish_image(struct publisher *p, struct zone *zone, struct load *l
 {
 	const struct image *old = zone->state == ZONE_LOADING && !p->left_zones ? NULL : catalog_zone(p->catalog, zone->apex);
 	uint32_t old_records = old ? old->records : 0;
+	bool was_blank = old && image_is_blank(old);
 	enum status status = catalog_publish(p->catalog, load->room);
 	if (catalog_usage(p->catalog).retired_bytes) // the old image, or a directory that became too small
 		reclaimer_wanted(p->reclaimer);
@@ -597,6 +625,7 @@ static void publish_image(struct publisher *p, struct zone *zone, struct load *l
 		return;
 	}
 	p->counts.records -= old_records;
+	p->counts.blank -= was_blank;
 	loader_give_way(p->loader); // the workers have something to serve
 	zone_published(p, zone, load);
 }
@@ -1067,7 +1096,7 @@ static struct zone_view view_of(const struct publisher *p, const struct zone *zo
 		.busy = is_busy(zone),
 		.adopted = zone->adopted,
 		.added = zone->added,
-		.image = catalog_zone(p->catalog, zone->apex),
+		.image = served_image(p, zone->apex),
 		.tried_at_s = zone->tried_at_s,
 		.took_us = zone->took_us,
 		.findings = findings_of(zone),
@@ -1107,11 +1136,27 @@ struct publisher_counts publisher_counts(const struct publisher *p)
 	return p->counts;
 }
 
+bool publisher_awaits(const struct publisher *p, const uint8_t *name)
+{
+	if (!p->configured && !p->left_zones && !TAILQ_EMPTY(&p->setups))
+		return true; // what is ours is being read
+	for (const uint8_t *suffix = name; p->counts.loading; suffix += *suffix + 1u) {
+		const struct zone *zone = find_zone(p, suffix);
+		if (zone && zone->wanted && zone->state == ZONE_LOADING)
+			return true;
+		if (!*suffix)
+			break;
+	}
+	return false;
+}
+
 // --- beginning and end ---
 
-static void count_records(void *ctx, const struct image *image)
+static void count_image(void *ctx, const struct image *image)
 {
-	((struct publisher *)ctx)->counts.records += image->records;
+	struct publisher_counts *counts = &((struct publisher *)ctx)->counts;
+	counts->records += image->records;
+	counts->blank += image_is_blank(image);
 }
 
 enum status publisher_new(struct publisher **out, struct event_base *base, struct catalog *catalog,
@@ -1129,7 +1174,7 @@ enum status publisher_new(struct publisher **out, struct event_base *base, struc
 	TAILQ_INIT(&p->spent);
 	LIST_INIT(&p->savings);
 	p->slice = event_new(base, -1, 0, on_slice, p);
-	catalog_each(catalog, count_records, p);
+	catalog_each(catalog, count_image, p);
 	p->left_zones = catalog_usage(catalog).zones;
 	p->where = strdup(where);
 	p->reclaimer = reclaimer_new(base, catalog, door);

@@ -86,7 +86,10 @@ struct loader_task;
 void publisher_run(struct publisher *, struct loader_task *);
 
 struct publisher_counts {
+	unsigned blank; // images that hold the place of a zone that could not be loaded
 	unsigned zones, loaded, failed, loading, busy;
 	uint64_t records; // being served
 };
 struct publisher_counts publisher_counts(const struct publisher *);
+// The name may be in a zone that is on its way and not served yet: nobody else should be asked about it.
+bool publisher_awaits(const struct publisher *, const uint8_t *name);

@@ -513,6 +513,12 @@ static void take_config(struct resolver *r, const struct config *config)
 }
 
 // From the last to the first: the cache outlives those who fill it.
+void resolver_await_zones(struct resolver *r, zone_awaited *awaited, void *ctx)
+{
+	r->awaited = awaited;
+	r->awaited_ctx = ctx;
+}
+
 void resolver_free(struct resolver *r)
 {
 	if (!r)

@@ -23,6 +23,10 @@ void resolver_free(struct resolver *); // waiting questions get `done` with NULL
 // Takes over the parts of a new configuration that concern the chain. Waiting questions go on.
 void resolver_reconfigure(struct resolver *, const struct config *);
 
+// Told by whoever loads zones: the name may be in one that is on its way. Such questions are SERVFAIL, "not ready".
+typedef bool zone_awaited(void *ctx, const uint8_t *name);
+void resolver_await_zones(struct resolver *, zone_awaited *, void *ctx);
+
 // Who asks, for logs, limits and cookies.
 struct asker {
 	struct sockaddr_storage address;

@@ -196,7 +196,7 @@ enum status saved_read(int fd, void *room, uint64_t bytes, const uint8_t *apex, 
 	enum status status = image_check(room, bytes);
 	if (status != ST_OK)
 		return status;
-	return judge_head(room, bytes, apex, seed) ? ST_CORRUPT : ST_OK; // the file may have changed since it was opened
+	return judge_head(room, bytes, apex, seed) || image_is_blank(room) ? ST_CORRUPT : ST_OK; // the file may have changed since it was opened
 }
 
 enum status saved_write(const char *directory, const struct image *image, const _Atomic bool *interrupted)

@@ -633,6 +633,10 @@ static bool walk(struct draft *d, struct step step, struct image_hit hit)
 		step.zone = side_of_cut(d->catalog, catalog_find(d->catalog, &next), &next, d->query->type);
 		if (!step.zone)
 			return false;
+		if (image_is_blank(step.zone)) {
+			d->rcode = RCODE_SERVFAIL; // the aliases are true, and there is no more to say
+			return true;
+		}
 		hit = image_lookup(step.zone, step.name);
 	}
 	return true;
@@ -826,6 +830,10 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 	uint32_t limit = answer_limit(policy, query, transport);
 	if (answer_plain(catalog, policy, query, zone, &hit, limit, reply))
 		return ANSWER_READY;
+	if (image_is_blank(zone)) {
+		answer_error_why(policy, query, RCODE_SERVFAIL, EDE_NOT_READY, reply);
+		return ANSWER_READY;
+	}
 	struct draft d;
 	d.catalog = catalog;
 	d.over_udp = transport == OVER_UDP;

@@ -412,14 +412,17 @@ enum status image_check(const void *at, size_t bytes)
 		!buckets_are_sound(&c) || !chains_are_sound(&c) ||
 		!paths_are_sound(&c))
 		return ST_CORRUPT;
-	if (!node_is_sound(&c, image->apex_ref) || !waiting_are_sound(&c) || !inside(&c, image->negative_ref, 1, sizeof(struct rrset)))
+	if (!node_is_sound(&c, image->apex_ref) || !waiting_are_sound(&c) ||
+		(!image_is_blank(image) && !inside(&c, image->negative_ref, 1, sizeof(struct rrset))))
 		return ST_CORRUPT;
 	const struct node *apex = image_at(image, image->apex_ref);
 	const struct rrset *negative = image_at(image, image->negative_ref);
 	const struct owner owner = { image->apex, image->apex_bytes };
 	struct folded_name name;
 	name_prepare(&name, image->apex, image->apex_bytes, image->hash_seed);
-	bool sound = image_find(image, &name, name.labels) == apex && node_is(apex, &name, name.labels) &&
+	if (image_find(image, &name, name.labels) != apex || !node_is(apex, &name, name.labels))
+		return ST_CORRUPT;
+	bool sound = image_is_blank(image) ? image->names == 1 && apex->rrset_count == 0 && !image->is_signed :
 		node_rrset(image, apex, TYPE_SOA) && negative->type == TYPE_SOA && negative->count == 1 &&
 		rrset_is_sound(&c, negative, &owner);
 	return sound ? ST_OK : ST_CORRUPT;

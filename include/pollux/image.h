@@ -31,7 +31,7 @@ struct image {
 	uint32_t bucket_count;	// any number; see image_bucket()
 	uint32_t buckets_ref;
 	uint32_t apex_ref;	// node of the apex
-	uint32_t negative_ref;	// struct rrset: the SOA with TTL = min(TTL, MINIMUM), RFC 2308 3
+	uint32_t negative_ref;	// struct rrset: the SOA with TTL = min(TTL, MINIMUM), RFC 2308 3; 0: see image_is_blank()
 	uint32_t source_ref;	// NUL-ended paths of the zone file and its includes, then an empty one
 	uint64_t depths;	// bit d: a name of depth d exists (bit 63: depth 63 or more)
 	uint8_t apex_labels, apex_bytes;
@@ -123,6 +123,16 @@ struct additional {
 	uint16_t name_at;	// offset in the data of the name, for the owner's pointer
 	uint16_t required;	// in-domain glue: without it the referral is useless, RFC 9471 3.1
 };
+
+// It holds the place of a zone that should be served and could not be loaded: its names are here and nowhere else, and
+// nobody can say anything about them.
+static inline bool image_is_blank(const struct image *image)
+{
+	return image->negative_ref == 0;
+}
+// Such an image; it needs no file.
+uint64_t image_blank_bytes(unsigned apex_bytes);
+void image_write_blank(void *room, const uint8_t *apex, unsigned apex_bytes, uint64_t hash_seed);
 
 static inline const void *image_at(const struct image *image, uint32_t ref)
 {

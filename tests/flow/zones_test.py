@@ -160,6 +160,26 @@ def one_broken_zone_stops_no_other(rig):
     check("bad.example.zone:6:" in rig.log("control"), "no file:line in the log")
 
 
+@test(BROKEN)
+def names_of_a_zone_that_could_not_be_loaded_are_not_ready_until_it_is(rig):
+    for name in ("bad.example", "www.bad.example", "x.y.gone.example"):
+        for over in ("udp", "tcp"):
+            reply = rig.ask(name, over=over, use_edns=0)
+            same((dns.rcode.to_text(reply.rcode()), bool(reply.flags & dns.flags.AA), not reply.answer and not reply.authority),
+                 ("SERVFAIL", False, True), f"{name} over {over}")
+            same([option.to_wire() for option in reply.options if option.otype == 15], [b"\0\x0e"], "EDE 14 (Not Ready)")
+    same(rig.ctl_json("status")["zones"]["served"], 1)
+    rewrite(rig, "gone.example.zone", HEAD.format(serial=7))
+    rig.ctl("zone", "reload", "gone.example")
+    same((address(rig, "www.gone.example"), address(rig, "x.y.gone.example")), ("198.18.20.7", "NXDOMAIN"))
+    rewrite(rig, "zones.list", "good.example\tgood.example.zone\ngone.example\tgone.example.zone\n")
+    rig.ctl("zone", "reload")
+    same(address(rig, "www.bad.example"), "REFUSED", "no longer ours")
+    rewrite(rig, "zones.list", BROKEN.files["zones.list"])
+    (rig.dir / "gone.example.zone").unlink()
+    rig.ctl("zone", "reload", check_it=False)
+
+
 @test(LISTED)
 def zones_come_and_go_with_the_zone_list(rig):
     same((address(rig, "www.first.example"), address(rig, "www.second.example")), ("198.18.20.1", "REFUSED"))

@@ -218,6 +218,68 @@ static void one_broken_zone_does_not_stop_the_others(void **state)
 	assert_int_equal(view(w, "good.example").state, ZONE_LOADED);
 }
 
+static bool holds_place(struct world *w, const char *name)
+{
+	const struct image *image = catalog_zone(w->catalog, apex_of(name));
+	return image && image_is_blank(image);
+}
+
+static void a_zone_that_fails_holds_its_place_until_it_is_loaded_or_gone(void **state)
+{
+	struct world *w = *state;
+	name_zone(w, 0, "broken.example");
+	name_zone(w, 1, "other.example");
+	write_file(w->file[0], "$TTL 60\n@ SOA ns mail 1 2 3 4 5\n@ A 192.0.2.256\n");
+	configure(w);
+	for (unsigned i = 0; i < 2; i++) { // a restart changes nothing of that
+		assert_true(holds_place(w, "broken.example") && holds_place(w, "other.example"));
+		assert_null(view(w, "broken.example").image);
+		assert_int_equal(view(w, "broken.example").state, ZONE_FAILED);
+		assert_int_equal(publisher_counts(w->publisher).blank, 2);
+		if (i == 0) {
+			restart(w);
+			assert_int_equal(publisher_counts(w->publisher).blank, 2);
+			configure(w);
+		}
+	}
+	write_zone(w->file[0], 5);
+	reload(w, "broken.example");
+	assert_int_equal(view(w, "broken.example").image->serial, 5);
+	assert_int_equal(publisher_counts(w->publisher).blank, 1);
+	w->config.zone_count = 1;
+	configure(w);
+	assert_null(catalog_zone(w->catalog, apex_of("other.example")));
+	assert_int_equal(publisher_counts(w->publisher).blank, 0);
+	write_file(w->file[0], "no zone"); // from now on it is served as it was
+	reload(w, "broken.example");
+	assert_false(holds_place(w, "broken.example"));
+	assert_int_equal(view(w, "broken.example").image->serial, 5);
+}
+
+static void a_zone_on_its_way_is_awaited(void **state)
+{
+	struct world *w = *state;
+	name_zone(w, 0, "one.example");
+	write_zone(w->file[0], 1);
+	assert_false(publisher_awaits(w->publisher, apex_of("x.one.example")));
+	unsigned before = w->done;
+	assert_int_equal(publisher_configure(w->publisher, &w->config, on_done, w), ST_OK);
+	assert_true(publisher_awaits(w->publisher, apex_of("elsewhere.example"))); // who knows
+	AWAIT(w->base, publisher_counts(w->publisher).zones == 1);
+	AWAIT(w->base, w->done == before + 1);
+	assert_false(publisher_awaits(w->publisher, apex_of("x.one.example")));
+	name_zone(w, 1, "two.example");
+	write_zone(w->file[1], 1);
+	assert_int_equal(publisher_configure(w->publisher, &w->config, on_done, w), ST_OK);
+	AWAIT(w->base, publisher_counts(w->publisher).loading == 1 || w->done == before + 2);
+	if (w->done == before + 1) {
+		assert_true(publisher_awaits(w->publisher, apex_of("x.two.example")));
+		assert_false(publisher_awaits(w->publisher, apex_of("elsewhere.example")));
+	}
+	AWAIT(w->base, w->done == before + 2);
+	assert_false(publisher_awaits(w->publisher, apex_of("x.two.example")));
+}
+
 static void a_broken_file_at_reload_keeps_what_was_there_and_says_where(void **state)
 {
 	struct world *w = *state;
@@ -803,6 +865,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SENTENCE(a_zone_of_the_configuration_is_served),
 		SENTENCE(one_broken_zone_does_not_stop_the_others),
+		SENTENCE(a_zone_that_fails_holds_its_place_until_it_is_loaded_or_gone),
+		SENTENCE(a_zone_on_its_way_is_awaited),
 		SENTENCE(a_broken_file_at_reload_keeps_what_was_there_and_says_where),
 		SENTENCE(a_restart_adopts_images_whose_files_have_not_changed),
 		SENTENCE(a_restart_with_a_broken_file_serves_what_was_left),

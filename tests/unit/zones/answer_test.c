@@ -225,6 +225,40 @@ static void the_case_of_the_question_comes_back(void **state)
 	assert_string_equal(ask("WeB.eXample.test.", "A", 0), "rcode 0 aa\nanswer:\nWeB.eXample.test. 3600 A 192.0.2.3\n");
 }
 
+static void nothing_is_said_of_a_zone_that_could_not_be_loaded(void **state)
+{
+	(void)state;
+	struct catalog *full = catalog;
+	static const uint8_t blank[] = "\5blank\4test";
+	void *room;
+	assert_int_equal(catalog_open_private(&catalog, 7), ST_OK);
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.2\n*.w A 192.0.2.3\na CNAME x.blank\n", "test.");
+	assert_int_equal(catalog_reserve(catalog, image_blank_bytes(sizeof(blank)), &room), ST_OK);
+	image_write_blank(room, blank, sizeof(blank), catalog_seed(catalog));
+	assert_int_equal(((struct image *)room)->bytes, image_blank_bytes(sizeof(blank)));
+	assert_int_equal(image_check(room, image_blank_bytes(sizeof(blank))), ST_OK);
+	assert_int_equal(catalog_publish(catalog, room), ST_OK);
+	static const char *const types[] = { "A", "SOA", "NS", "ANY", "RRSIG", "CNAME", "TYPE65280" };
+	for (unsigned chain = 0; chain < 2; chain++) { // who else could know is not asked
+		policy.has_chain = chain;
+		const char *expected = chain ? "rcode 2 ra\n" : "rcode 2\n";
+		for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+			assert_string_equal(ask("blank.test.", types[i], 0), expected);
+			assert_string_equal(ask("x.y.Blank.test.", types[i], TCP), expected);
+			assert_int_equal(verdict, ANSWER_READY);
+		}
+		assert_string_equal(ask("a.test.", "A", 0), chain ?
+			"rcode 2 aa ra\nanswer:\na.test. 60 CNAME x.blank.test.\n" :
+			"rcode 2 aa\nanswer:\na.test. 60 CNAME x.blank.test.\n");
+		assert_int_equal(verdict, ANSWER_READY);
+	}
+	policy.has_chain = 0;
+	// The parent speaks for itself.
+	assert_string_equal(ask("x.w.test.", "A", 0), "rcode 0 aa\nanswer:\nx.w.test. 60 A 192.0.2.3\n");
+	catalog_close(catalog);
+	catalog = full;
+}
+
 static void a_missing_type_is_no_data_with_the_negative_ttl(void **state)
 {
 	(void)state;
@@ -617,6 +651,7 @@ int main(void)
 		cmocka_unit_test(addresses_go_without_their_signatures_when_space_is_short),
 		cmocka_unit_test(any_leads_with_data_and_keeps_links_for_who_wants_them),
 		cmocka_unit_test(every_wildcard_of_a_chain_is_proved),
+		cmocka_unit_test(nothing_is_said_of_a_zone_that_could_not_be_loaded),
 		cmocka_unit_test(outside_our_zones_is_refused_or_a_miss),
 		cmocka_unit_test(transfers_are_refused),
 	};
