@@ -130,6 +130,8 @@ static struct rank rank_of(
 {
 	const struct server *server = &list->server[i];
 	bool silent = server_is_silent(server);
+	if (tries->count[i]) // later rounds in the order of the first
+		return (struct rank){ tries->count[i], false, tries->last[i] };
 	return (struct rank){ tries->count[i], silent,
 		silent	  ? server->down_until_us
 		: in_turn ? (i + list->count - list->turn % list->count) % list->count
@@ -175,6 +177,9 @@ int server_choose(struct server_list *list, struct server_tries *tries, const st
 		list->turn++;
 	if (tries->count[best] < UINT8_MAX)
 		tries->count[best]++;
+	if (tries->tries < UINT8_MAX)
+		tries->tries++;
+	tries->last[best] = tries->tries;
 	return best;
 }
 

@@ -63,7 +63,8 @@ void server_list_drop(struct server_list *); // frees with the last reference, c
 // Where a question stands with each server of its list.
 struct server_tries {
 	uint64_t failed; // bit i: server i gave an answer that is none, so it is not asked again
-	uint8_t count[SERVERS_MAX];
+	uint8_t count[SERVERS_MAX], last[SERVERS_MAX]; // how often it was asked, and as which try last
+	uint8_t tries;
 };
 struct server_choice {
 	unsigned most_open; // tries under way to one server

@@ -80,7 +80,9 @@ static bool set_up(struct tls_profile *profile, const struct tls_options *option
 	static const uint8_t protocols[] = { 3, 'd', 'o', 't' };
 	SSL_CTX *context = profile->context;
 	SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION); // RFC 9325 3.1.1
-	SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	// Messages have lengths of their own, so an end without notice cuts none short unseen.
+	SSL_CTX_set_options(
+		context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 					  SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_alpn_protos(context, protocols, sizeof(protocols));
@@ -148,6 +150,10 @@ SSL *tls_start(struct tls_profile *profile, SSL_SESSION **session)
 void tls_end(SSL *ssl)
 {
 	SSL_set_app_data(ssl, NULL);
+	// RFC 8446 6.1: said, not waited for. A session whose connection ended without it is not taken up again.
+	if (SSL_is_init_finished(ssl))
+		SSL_shutdown(ssl);
+	ERR_clear_error();
 }
 
 void tls_problem(const SSL *ssl, unsigned long openssl_error, char *to)

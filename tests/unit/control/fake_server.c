@@ -12,6 +12,7 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
 #include <pollux/name.h>
 #include <pollux/query.h>
@@ -70,7 +71,10 @@ static void on_tcp(struct bufferevent *channel, void *ctx)
 static void on_end(struct bufferevent *channel, short what, void *ctx)
 {
 	struct fake_server *server = ctx;
-	(void)what;
+	if (what & BEV_EVENT_CONNECTED) {
+		server->resumed += SSL_session_reused(bufferevent_openssl_get_ssl(channel)) == 1;
+		return;
+	}
 	for (unsigned i = 0; i < server->connections; i++) {
 		if (server->open[i] == channel)
 			server->open[i] = NULL;
@@ -85,7 +89,10 @@ static void on_accept(
 	(void)listener;
 	(void)peer;
 	(void)length;
-	struct bufferevent *channel = bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	struct bufferevent *channel =
+		server->tls ? bufferevent_openssl_socket_new(server->base, fd, SSL_new(server->tls),
+				      BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE)
+			    : bufferevent_socket_new(server->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	assert_non_null(channel);
 	assert_true(server->connections < FAKE_HEARD_MAX);
 	server->open[server->connections++] = channel;

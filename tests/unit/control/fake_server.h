@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <event2/event.h>
+#include <openssl/ssl.h>
 #include <pollux/bytes.h>
 
 #define FAKE_HEARD_MAX 512
@@ -34,6 +35,8 @@ struct fake_server {
 	int udp;
 	struct event *readable;
 	struct evconnlistener *listener;
+	SSL_CTX *tls; // connections are TLS; not owned
+	unsigned resumed; // of them, by an earlier session
 	unsigned heard_udp, heard_tcp, connections;
 	struct heard heard[FAKE_HEARD_MAX]; // the first ones
 	struct bufferevent *open[FAKE_HEARD_MAX];

@@ -917,6 +917,146 @@ static void new_servers_end_connections_only_with_their_questions(void **state)
 	assert_null(one.open[0]);
 }
 
+static void tcp_from_the_start_never_sends_a_datagram(void **state)
+{
+	(void)state;
+	struct upstream_peer peer = peer_of(&one);
+	peer.protocol = PEER_TCP;
+	assert_int_equal(upstream_set_servers(up, &peer, 1), ST_OK);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(ask_name(NAME, false), ST_OK);
+	wait_for_all();
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(asked[i].lookup, LOOKUP_ANSWER);
+	assert_int_equal(one.heard_udp, 0);
+	assert_int_equal(one.heard_tcp, 20);
+	assert_int_equal(one.connections, 1);
+}
+
+static void guess_ids(struct heard *heard)
+{
+	if (heard->over_tcp) {
+		fake_answers(heard);
+		return;
+	}
+	for (unsigned i = 1; i <= 50; i++) {
+		struct heard forged = *heard;
+		store_be16(forged.wire, (uint16_t)(load_be16(heard->wire) + i));
+		send_changed(&forged, 0, 0);
+	}
+	send_changed(heard, 0, 0); // one guess is right in the end
+}
+
+static void a_flood_of_guessed_ids_sends_the_question_to_tcp(void **state)
+{
+	(void)state;
+	one.script = guess_ids;
+	const struct outcome *o = ask();
+	assert_int_equal(o->lookup, LOOKUP_ANSWER);
+	assert_int_equal(o->answers, 1); // the true answer: forgeries have two
+	assert_int_equal(one.heard_udp, 1);
+	assert_int_equal(one.heard_tcp, 1);
+	assert_int_equal(upstream_counters(up)->floods, 1);
+}
+
+static void a_question_sends_no_more_messages_than_its_quota(void **state)
+{
+	(void)state;
+	lose_patience();
+	options.max_tries = 3;
+	change_options();
+	use_servers(2);
+	one.script = two.script = NULL;
+	assert_int_equal(ask()->lookup, LOOKUP_TIMEOUT);
+	assert_int_equal(one.heard_udp + two.heard_udp, 3);
+	assert_int_equal(upstream_counters(up)->exhausted, 1);
+	// the worst of everything: case lost, EDNS refused, truncated
+	one.script = two.script = knows_no_edns;
+	options.max_tries = 1;
+	change_options();
+	unsigned before = one.heard_udp + two.heard_udp;
+	use_servers(1);
+	assert_int_not_equal(ask()->lookup, LOOKUP_ANSWER);
+	assert_int_equal(one.heard_udp + two.heard_udp, before + 1);
+}
+
+static uint64_t heard_at_ms[16];
+static unsigned heard_from[16], heard_all;
+
+static void note_time(struct heard *heard)
+{
+	if (heard_all < 16) {
+		heard_from[heard_all] = heard->server == &two;
+		heard_at_ms[heard_all++] = now_ms() - asked_at_ms;
+	}
+}
+
+static void tries_follow_their_plan(unsigned servers, const unsigned *expected_ms, unsigned count)
+{
+	heard_all = 0;
+	one.script = two.script = note_time;
+	options.timeouts_ms[0] = 20;
+	options.timeouts_ms[1] = 60;
+	options.timeouts_ms[2] = 220;
+	options.timeouts_ms[3] = 900;
+	options.timeout_count = 4;
+	options.deadline_ms = 1200 * servers;
+	change_options();
+	use_servers(servers);
+	assert_int_equal(ask()->lookup, LOOKUP_TIMEOUT);
+	assert_in_range(asked[asked_count - 1].after_ms, 1200 * servers - 2, 1200 * servers + 150);
+	assert_int_equal(heard_all, count);
+	for (unsigned i = 0; i < count; i++) {
+		assert_in_range(heard_at_ms[i], expected_ms[i] ? expected_ms[i] - 2 : 0, expected_ms[i] + 60);
+		assert_true(i == 0 || servers == 1 || heard_from[i] != heard_from[i - 1]);
+	}
+}
+
+// 1 3 11 45 of the library's plan, fifty times as fast.
+static void one_mute_server_is_asked_at_0_1_4_15(void **state)
+{
+	(void)state;
+	static const unsigned expected_ms[] = { 0, 20, 80, 300 };
+	tries_follow_their_plan(1, expected_ms, 4);
+}
+
+static void two_mute_servers_are_asked_by_turns_at_0_1_2_5_8_19_30_75(void **state)
+{
+	(void)state;
+	static const unsigned expected_ms[] = { 0, 20, 40, 100, 160, 380, 600, 1500 };
+	tries_follow_their_plan(2, expected_ms, 8);
+}
+
+static void a_silent_server_is_probed_and_no_question_waits_for_it(void **state)
+{
+	(void)state;
+	lose_patience();
+	use_servers(2);
+	one.script = NULL;
+	struct upstream_server servers[1];
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(ask()->lookup, LOOKUP_ANSWER);
+	assert_int_equal(one.heard_udp, 1);
+	use_servers(1); // the first is the mute one
+	options.deadline_ms = 20; // its second silence
+	change_options();
+	assert_int_equal(ask()->lookup, LOOKUP_TIMEOUT);
+	upstream_each_server(up, visit_server, servers);
+	assert_true(servers[0].silent);
+	one.script = fake_answers;
+	uint64_t began = now_ms();
+	while (servers[0].silent && now_ms() - began < 4000) { // nobody asks meanwhile
+		event_base_loop(base, EVLOOP_ONCE);
+		upstream_each_server(up, visit_server, servers);
+	}
+	assert_false(servers[0].silent);
+	const struct upstream_counters *c = upstream_counters(up);
+	assert_in_range(c->probes, 1, 3);
+	const struct heard *h = &one.heard[one.heard_udp - 1];
+	assert_memory_equal(h->wire + DNS_HEADER_BYTES, "\0\0\2\0\1", 5); // . NS
+	assert_int_equal(c->open, 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -961,6 +1101,12 @@ int main(void)
 		TEST(questions_under_way_are_cancelled_at_the_end),
 		TEST(new_servers_are_for_new_questions),
 		TEST(new_servers_end_connections_only_with_their_questions),
+		TEST(tcp_from_the_start_never_sends_a_datagram),
+		TEST(a_flood_of_guessed_ids_sends_the_question_to_tcp),
+		TEST(a_question_sends_no_more_messages_than_its_quota),
+		TEST(one_mute_server_is_asked_at_0_1_4_15),
+		TEST(two_mute_servers_are_asked_by_turns_at_0_1_2_5_8_19_30_75),
+		TEST(a_silent_server_is_probed_and_no_question_waits_for_it),
 	};
 	return cmocka_run_group_tests_name("upstream", tests, NULL, NULL) ? 1 : 0;
 }
