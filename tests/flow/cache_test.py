@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Answers learned from others: how long they live, who asks for them again, and what survives whom."""
 
+import mmap
 import random
+from contextlib import suppress
 
 import dns.edns
 import dns.rrset
@@ -372,6 +374,63 @@ def control_that_restarts_finds_what_it_had_learned(rig):
             same(len(rig.ask(name, over=over).answer), 1, over)
         same(server.asked(name), 1, "questions upstream")
         check(rig.ctl_json("cache", "stats")["stored"]["taken_over"] >= 1, "nothing taken over")
+
+
+@contextmanager
+def control_stopped(rig):
+    pid = rig.pid_now("control")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pid
+    finally:
+        with suppress(ProcessLookupError):  # the test may have killed it
+            os.kill(pid, signal.SIGCONT)
+
+
+@test(CACHE)
+def another_cache_file_takes_the_place_of_the_one_in_use(rig):
+    first, second = fresh("t60"), fresh("t60")
+    region = rig.region_directories()[0] / "cache"
+    with upstream(rig) as server:
+        rig.ask(first)
+        region.unlink()
+        same(len(rig.ask(first).answer), 1, "answers from the file without a name")
+        rig.wait_for_restart("control", rig.kill("control")[0])
+        rig.wait_for_control()
+        hits = rig.counter("cache-hit")
+        ask_until(rig, second, lambda _: rig.counter("cache-hit") > hits, "an answer from the new file")
+        with control_stopped(rig):
+            same(len(rig.ask(second).answer), 1, "answers from the new file")
+        rig.ask(first)
+        same((server.asked(first), server.asked(second)), (2, 1), "questions upstream")
+
+
+@test(CACHE)
+def garbage_in_the_cache_harms_nobody_and_is_gone_with_the_next_control(rig):
+    names = [fresh("t60") for _ in range(50)]
+    region = rig.region_directories()[0] / "cache"
+    with upstream(rig):
+        for name in names:
+            rig.ask(name)
+        with control_stopped(rig) as pid, open(region, "r+b", buffering=0) as file, \
+                mmap.mmap(file.fileno(), region.stat().st_size) as memory:
+            rng = random.Random(53)
+            used = [at for at in range(0, len(memory), 64) if any(memory[at:at + 64])]
+            for _ in range(15):
+                for at in rng.choices(used, k=len(used) // 4):
+                    memory[at + rng.randrange(64)] = rng.randrange(256)
+                for name in names[::10]:
+                    reply = rig.raw(query_wire(name), timeout=0.02)
+                    check(not reply or reply[:2] == query_wire(name)[:2], reply)
+            memory[4096:] = (rng.randbytes(1 << 16) * (len(memory) >> 16))[4096:]
+            rig.raw(query_wire(names[0]), timeout=0.05)
+            os.kill(pid, signal.SIGKILL)
+        rig.wait_for_restart("control", pid)
+        rig.wait_for_control()
+        for name in names:
+            same(rig.ask(name).answer[0][0].address, "198.18.7.1", name)
+        hits = rig.counter("cache-hit")
+        ask_until(rig, names[0], lambda _: rig.counter("cache-hit") > hits, "an answer from the cache")
 
 
 # Expired answers
