@@ -44,6 +44,8 @@ struct policy config_policy(const struct config *config)
 		.any_full = config->any_full,
 		.minimal = config->minimal,
 		.first_question = config->first_question,
+		.log_queries = config->log_queries & 3,
+		.log_sample = (uint16_t)config->log_sample,
 	};
 }
 

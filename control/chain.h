@@ -63,6 +63,8 @@ struct chain_order {
 // speak of several sources; this is what a search through several has to do).
 struct kept_reply;
 
+#define NOTE_BYTES 96 // longer ones are cut
+
 // One question on its way through the chain; lives from resolver_ask() to its `done`.
 struct ask {
 	TAILQ_ENTRY(ask) waiting; // for the step that makes it wait
@@ -80,6 +82,9 @@ struct ask {
 	bool waits;	       // or did
 	bool has_turn;	       // it may ask others, see turns.h
 	uint64_t waits_since_ms; // for its turn
+	uint64_t began_us;
+	const char *by;	       // the step that has an answer, or a "no" to keep; for the query log
+	char note[NOTE_BYTES]; // what that step said about itself; empty while nothing is logged
 	bool for_nobody;       // resolver_refresh(): what is learned counts, the reply goes nowhere
 	bool name_exists;      // a step holds the name with other types: the end of the chain is NODATA, not an error
 	struct message own;    // what our zones know already: the CNAMEs that lead to `target`
@@ -111,6 +116,7 @@ struct resolver {
 	struct policy policy;
 	struct chain_order order;
 	struct turns *turns;
+	struct query_log *log; // NULL: none
 	struct opcode_row { // by opcode
 		opcode_handler *run; // NULL: NOTIMP
 		void *ctx;

@@ -11,6 +11,7 @@
 #include "chain.h"
 #include "commands.h"
 #include "misses.h"
+#include "query_log.h"
 
 #define SNAPSHOT_TRIES 20 // a copy taken between two counts of one burst does not add up; the next one does
 
@@ -337,6 +338,16 @@ static json_t *resolver_facts(struct resolver *resolver)
 	return facts;
 }
 
+static json_t *query_log_facts(const struct query_log *log)
+{
+	const struct query_log_counters *c = query_log_counters(log);
+	json_t *facts = json_object();
+	FACT(facts, c, answers);
+	FACT(facts, c, malformed);
+	FACT(facts, c, lost);
+	return facts;
+}
+
 static json_t *tcp_facts(const struct tcp_server *tcp)
 {
 	if (!tcp)
@@ -376,7 +387,7 @@ static json_t *tap_facts(const struct tap *tap)
 void command_stats(struct call *call)
 {
 	static const char *const show[] = { "dataplane", "sums", "balanced", "counters", "ports", "latency", "side_door",
-		"misses", "resolver", "tcp", "tap", NULL };
+		"misses", "resolver", "tcp", "query_log", "tap", NULL };
 	struct control *control = call_control(call);
 	static struct picture picture; // too large for the stack; the event loop has one thread
 	take_picture(&picture, control->door);
@@ -392,6 +403,7 @@ void command_stats(struct call *call)
 	json_object_set_new(data, "misses", misses_facts(control->misses));
 	json_object_set_new(data, "resolver", resolver_facts(control->resolver));
 	json_object_set_new(data, "tcp", tcp_facts(control->tcp));
+	json_object_set_new(data, "query_log", query_log_facts(control->query_log));
 	json_object_set_new(data, "tap", tap_facts(control->tap));
 	call_reply(call, data, show);
 }

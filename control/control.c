@@ -20,6 +20,7 @@
 #include "learned.h"
 #include "misses.h"
 #include "overrides.h"
+#include "query_log.h"
 #include "reclaim.h"
 #include "saved.h"
 #include "slices.h"
@@ -73,7 +74,15 @@ static void publish_policy(struct control *control)
 	struct policy policy = config_policy(control->config);
 	if (control->resolver)
 		policy.opcodes = resolver_opcodes(control->resolver);
+	if (control->query_log)
+		policy.log_queries = query_log_level(control->query_log) & 3;
 	catalog_set_policy(control->catalog, policy);
+}
+
+void control_log_queries(struct control *control, unsigned level)
+{
+	query_log_set_level(control->query_log, level);
+	publish_policy(control);
 }
 
 static void publish_access(struct control *control)
@@ -204,6 +213,11 @@ static enum status open_doors(struct control *control)
 	control->resolver = resolver_new(control->base, control->config, control->catalog, control->tap);
 	if (!control->resolver)
 		return ST_NO_MEMORY;
+	control->query_log = query_log_new(control->base, control->config);
+	if (!control->query_log)
+		return ST_NO_MEMORY;
+	resolver_log_to(control->resolver, control->query_log);
+	side_door_on(control->door, MSG_LOG, query_log_take, control->query_log);
 	publish_policy(control); // now it is known which opcodes somebody handles
 	enum status status = open_cache(control);
 	if (status != ST_OK)
@@ -284,6 +298,7 @@ void control_stop(struct control *control)
 	if (!recursor_await_threads(THREADS_END_MS))
 		log_warning("a thread of the recursion is busy and ends with the process");
 	misses_free(control->misses);
+	query_log_free(control->query_log);
 	if (control->tap)
 		tap_free(control->tap);
 	side_door_free(control->door);
@@ -307,6 +322,7 @@ static void take_over(struct control *control, struct config *fresh, struct repo
 		tcp_server_reconfigure(control->tcp, fresh);
 	control->config = fresh;
 	publish_access(control);
+	query_log_reconfigure(control->query_log, fresh);
 	publish_policy(control);
 	ctl_server_reconfigure(control->ctl);
 	publish_identity(control, report);

@@ -23,6 +23,7 @@
 
 struct ctl_server;
 struct misses;
+struct query_log;
 struct slices;
 
 struct control {
@@ -38,6 +39,7 @@ struct control {
 	struct resolver *resolver;
 	struct tcp_server *tcp;	       // NULL without a TAP
 	struct misses *misses;
+	struct query_log *query_log;
 	struct slices *slices;	       // long commands
 	struct publisher *publisher;
 	struct ctl_server *ctl;
@@ -57,6 +59,8 @@ CHECKED enum status control_reload(struct control *, struct report *, void (*res
 	publish_done *done, void *ctx);
 // The file of the running configuration: what a reload would read.
 const char *control_config_path(const struct control *);
+// The level of the query log, until the next start or until the configuration changes it.
+void control_log_queries(struct control *, unsigned level);
 void control_end_loop(struct control *); // a clean stop, soon
 
 // An emit function for struct report: the lines of a file's errors, logged.

@@ -125,6 +125,7 @@ enum outcome ask_keep_negative(struct ask *ask, const struct message *m, const s
 	ask->negative = malloc(sizeof(*ask->negative) + reply->bytes);
 	if (!ask->negative)
 		return PASS;
+	ask->by = resolver_step(ask->order.step[ask->step])->name;
 	ask->negative->rcode = reply->rcode;
 	ask->negative->bytes = reply->bytes;
 	memcpy(ask->negative->wire, reply->wire, reply->bytes);

@@ -7,6 +7,7 @@
 
 #include "chain.h"
 #include "plugins.h"
+#include "query_log.h"
 #include "reply.h"
 #include "turns.h"
 
@@ -73,9 +74,41 @@ static void trace_end(struct ask *ask, const char *outcome)
 	step->took_us = clock_us() - step->began_us;
 }
 
+// --- what the query log sees of it ---
+
+void resolver_log_to(struct resolver *r, struct query_log *log)
+{
+	r->log = log;
+}
+
+static bool is_logged(const struct ask *ask)
+{
+	return ask->resolver->log && query_log_level(ask->resolver->log) && ask->asker.address.ss_family != AF_UNSPEC;
+}
+
+static void log_reply(const struct ask *ask)
+{
+	const struct resolver *r = ask->resolver;
+	const struct logged_answer answer = { .client = (const struct sockaddr *)&ask->asker.address,
+		.transport = ask->asker.transport,
+		.wire = r->reply.wire,
+		.bytes = r->reply.bytes,
+		.rcode = r->reply.rcode,
+		.step = ask->by,
+		.note = ask->note,
+		.took_us = clock_us() - ask->began_us };
+	query_log_answer(r->log, &answer);
+}
+
 void ask_note(struct ask *ask, const char *format, ...)
 {
 	struct trace *trace = ask->trace;
+	if (is_logged(ask)) {
+		va_list args;
+		va_start(args, format);
+		vsnprintf(ask->note, sizeof(ask->note), format, args);
+		va_end(args);
+	}
 	if (!trace || !trace->count)
 		return;
 	char *note = trace->step[trace->count - 1].note;
@@ -112,6 +145,8 @@ static void reply_and_free(struct ask *ask)
 	ask_done *done = ask->done;
 	void *ctx = ask->ctx;
 	plugins_respond(ask);
+	if (is_logged(ask))
+		log_reply(ask);
 	free_ask(ask);
 	done(ctx, r->reply.wire, r->reply.bytes);
 }
@@ -127,6 +162,7 @@ static void fail(struct ask *ask, enum rcode rcode)
 		r->counters.malformed++;
 	ask_face_client(ask);
 	answer_error_why(&ask->policy, &ask->query, rcode, ask->why, &r->reply);
+	ask->by = NULL;
 	reply_and_free(ask);
 }
 
@@ -197,6 +233,7 @@ static enum outcome run_step(struct ask *ask)
 {
 	enum chain_step step = ask->order.step[ask->step];
 	trace_begin(ask, kinds[step]->name);
+	ask->note[0] = '\0';
 	bool asks_others = needs_turn(ask, step);
 	enum turn turn = asks_others ? turns_take(ask->resolver->turns, ask) : TURN_NOW;
 	if (turn == TURN_LATER) {
@@ -229,6 +266,7 @@ void ask_resume(struct ask *ask, enum outcome outcome)
 		outcome = run_step(ask);
 	}
 	if (outcome == ANSWER) {
+		ask->by = ask->step < ask->order.count ? kinds[ask->order.step[ask->step]]->name : "handler";
 		if (ask->step < ask->order.count)
 			r->counters.answered[ask->order.step[ask->step]]++;
 		reply_and_free(ask);
@@ -271,6 +309,9 @@ static struct ask *new_ask(struct resolver *r, const struct asker *asker, ask_do
 	ask->ctx = ctx;
 	ask->policy = r->policy;
 	ask->rights = ACCESS_ALL;
+	ask->began_us = clock_us();
+	ask->by = NULL;
+	ask->note[0] = '\0';
 	ask->order = r->order;
 	ask->step = 0;
 	ask->rcode = RCODE_REFUSED;

@@ -51,6 +51,10 @@ void resolver_ask_traced(struct resolver *, const struct asker *, const uint8_t 
 CHECKED enum status resolver_refresh(struct resolver *, const uint8_t *name, uint16_t type, bool dnssec_ok,
 	bool checking_disabled, ask_done *done, void *ctx);
 
+// Answers are told to this log from now on; NULL: to none. It outlives the resolver.
+struct query_log;
+void resolver_log_to(struct resolver *, struct query_log *);
+
 // The steps as the configuration orders them; those that nothing is configured for take part, and pass.
 struct chain_order;
 struct step_kind;

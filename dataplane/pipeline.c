@@ -6,6 +6,8 @@
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 
+#include <pollux/config.h>
+
 #include "pipeline.h"
 #include "side_door.h"
 #include "worker.h"
@@ -253,32 +255,34 @@ static bool answer_from_cache(struct worker *worker, struct burst *burst, unsign
 	return true;
 }
 
-static enum counter fate_of(enum answer_verdict verdict, uint8_t *reason)
+static enum counter fate_of(enum answer_verdict verdict, unsigned source, uint8_t *detail)
 {
-	if (verdict == ANSWER_READY)
+	if (verdict == ANSWER_READY) {
+		*detail = (uint8_t)source;
 		return COUNTER_answer_dns;
-	*reason = verdict == ANSWER_CONTINUE ? MISS_CONTINUE : MISS_NOT_HERE;
+	}
+	*detail = verdict == ANSWER_CONTINUE ? MISS_CONTINUE : MISS_NOT_HERE;
 	return COUNTER_miss;
 }
 
 static enum counter follow_rule(struct worker *worker, const struct policy *policy, const struct query *query,
-	const struct override_hit *hit, struct reply *reply, uint8_t *reason)
+	const struct override_hit *hit, struct reply *reply, uint8_t *detail)
 {
 	if (hit->rule->action == OVERRIDE_DROP)
 		return COUNTER_drop_override;
-	enum counter fate = fate_of(
-		answer_override(worker->catalog, policy, query, worker->overrides, hit, OVER_UDP, reply), reason);
+	enum counter fate = fate_of(answer_override(worker->catalog, policy, query, worker->overrides, hit, OVER_UDP, reply),
+		1 + STEP_OVERRIDES, detail);
 	worker->counter[COUNTER_override] += fate == COUNTER_answer_dns;
 	return fate;
 }
 
-// The reply is written when it is to be sent; a miss is for control to see, for *reason.
+// The reply is written when it is to be sent. *detail: of a miss why, of an answer where it comes from.
 static enum counter write_reply(
-	struct worker *worker, struct burst *burst, unsigned q, struct reply *reply, uint8_t *reason)
+	struct worker *worker, struct burst *burst, unsigned q, struct reply *reply, uint8_t *detail)
 {
 	const struct query *query = &burst->query[q];
 	const struct policy *policy = &worker->policy;
-	*reason = MISS_NOT_HERE;
+	*detail = 0;
 	if (burst->refused[q] && is_for_control(worker, query))
 		return COUNTER_miss;
 	if (worker->judges_clients && !(policy = policy_for_client(worker)))
@@ -288,13 +292,16 @@ static enum counter write_reply(
 		return COUNTER_answer_dns;
 	}
 	if (burst->rule[q].rule)
-		return follow_rule(worker, policy, query, &burst->rule[q], reply, reason);
+		return follow_rule(worker, policy, query, &burst->rule[q], reply, detail);
 	// Before control has loaded every zone once, only it can know what is ours.
 	if (!worker->catalog || (!burst->zone[q] && !worker->zones_ready))
 		return COUNTER_miss;
-	if (!burst->zone[q] && worker->cache && policy->has_chain && answer_from_cache(worker, burst, q, policy, reply))
+	if (!burst->zone[q] && worker->cache && policy->has_chain && answer_from_cache(worker, burst, q, policy, reply)) {
+		*detail = 1 + STEP_CACHE;
 		return COUNTER_answer_dns;
-	return fate_of(answer_query(worker->catalog, policy, query, burst->zone[q], OVER_UDP, reply), reason);
+	}
+	return fate_of(answer_query(worker->catalog, policy, query, burst->zone[q], OVER_UDP, reply),
+		burst->zone[q] ? 1 + STEP_AUTHORITIES : 0, detail);
 }
 
 static void fit_mbuf(struct rte_mbuf *mbuf, const struct frame *frame)
@@ -333,7 +340,7 @@ static void write_replies(struct worker *worker, struct burst *burst)
 		if (may_miss)
 			memcpy(worker->kept, message, bytes);
 		take_client(&worker->parties, frame);
-		burst->fate[i] = write_reply(worker, burst, q, &reply, &burst->miss_reason[i]);
+		burst->fate[i] = write_reply(worker, burst, q, &reply, &burst->detail[i]);
 		if (burst->fate[i] == COUNTER_miss)
 			memcpy(message, worker->kept, bytes);
 		if (burst->fate[i] != COUNTER_answer_dns)
@@ -426,6 +433,8 @@ static void count_burst(struct worker *worker, const struct burst *burst)
 // The only stage that sends, frees and counts.
 static void hand_over(struct worker *worker, struct burst *burst)
 {
+	if (worker->policy.log_queries)
+		side_door_log(worker, burst);
 	send_answers(worker, burst);
 	side_door_pass_up(worker, burst);
 	if (burst->cache_used)

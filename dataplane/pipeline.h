@@ -34,7 +34,7 @@ struct burst {
 
 	unsigned queries;
 	uint8_t packet_of[BURST_MAX];
-	uint8_t miss_reason[BURST_MAX]; // enum msg_miss_reason, by packet
+	uint8_t detail[BURST_MAX]; // by packet; of a miss: enum msg_miss_reason; of an answer: 1 + enum chain_step, 0: nobody
 	uint8_t refused[BURST_MAX];	// the parser wants it answered with rcode[]
 	uint8_t truncated[BURST_MAX];
 	enum rcode rcode[BURST_MAX];

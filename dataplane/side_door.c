@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <string.h>
 
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
@@ -32,7 +33,7 @@ static void fill_slot(
 		.worker = (uint16_t)worker->index,
 		.network_at = frame->network_at,
 		.dns_at = miss ? frame->payload_at : 0,
-		.miss_reason = miss ? burst->miss_reason[i] : 0,
+		.miss_reason = miss ? burst->detail[i] : 0,
 	};
 	memcpy(slot->frame, frame->bytes, frame->length);
 }
@@ -108,6 +109,48 @@ void side_door_tell_used(struct worker *worker, uint64_t position)
 	worker->used_told_ms += silent_ms;
 	send_used(worker, ring, worker->used_told_ms);
 	worker->used_count = 0;
+}
+
+static void fill_log_slot(struct ring_slot *slot, const struct worker *worker, const struct burst *burst, unsigned q,
+	uint32_t took_us)
+{
+	unsigned i = burst->packet_of[q];
+	const struct frame *frame = &burst->frame[i];
+	slot->msg = (struct msg){
+		.time_ms = now_ms(worker),
+		.generation = (uint32_t)worker->house->rings->head.generation,
+		.type = MSG_LOG,
+		.bytes = frame->length,
+		.port = burst->lane->port->index,
+		.worker = (uint16_t)worker->index,
+		.network_at = frame->network_at,
+		.dns_at = frame->payload_at,
+		.took_us = took_us,
+		.rcode = (uint16_t)burst->rcode[q],
+		.source = burst->detail[i],
+	};
+	memcpy(slot->frame, frame->bytes, frame->length);
+}
+
+void side_door_log(struct worker *worker, const struct burst *burst)
+{
+	struct ring *ring = worker->rings ? &worker->rings->up : NULL;
+	uint32_t room = ring ? ring_room(ring) : 0, filled = 0;
+	uint64_t ns = (uint64_t)(((__uint128_t)(rte_rdtsc() - burst->received_at) * worker->ns_per_tick) >> 32);
+	room = room > RING_SLOTS * 3 / 4 ? room - RING_SLOTS * 3 / 4 : 0;
+	for (unsigned q = 0; q < burst->queries; q++) {
+		unsigned i = burst->packet_of[q];
+		if (burst->fate[i] != COUNTER_answer_dns || ++worker->log_seen < worker->policy.log_sample)
+			continue;
+		worker->log_seen = 0;
+		if (filled < room && burst->frame[i].length <= FRAME_MAX_BYTES)
+			fill_log_slot(ring_slot_to_fill(ring, filled++), worker, burst, q, (uint32_t)(ns / 1000));
+		else
+			worker->counter[COUNTER_query_log_lost]++;
+	}
+	worker->counter[COUNTER_query_logged] += filled;
+	if (filled)
+		ring_commit(ring, filled);
 }
 
 // What control sent, waiting for one call of its port.

@@ -11,5 +11,8 @@ struct burst;
 void side_door_pass_up(struct worker *, struct burst *);
 // Control shall know in time that answers were made from this cache entry. A full ring loses it.
 void side_door_tell_used(struct worker *, uint64_t position);
+// Copies of answers that are about to be sent go up for the query log: one in policy.log_sample, and only while no more
+// than a quarter of the ring is in use.
+void side_door_log(struct worker *, const struct burst *);
 // Takes up to a burst of messages from control and sends them. Returns how many there were.
 unsigned side_door_take(struct worker *);

@@ -63,6 +63,7 @@ struct worker {
 	uint64_t used_told_ms;
 
 	struct quota quota; // of misses
+	uint32_t log_seen;  // answers since the last one that was logged
 	uint64_t idle_since; // time stamp counter
 	uint64_t counter[COUNTER_COUNT];
 	uint64_t latency[LATENCY_BUCKETS];

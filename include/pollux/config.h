@@ -199,6 +199,8 @@ struct config {
 	unsigned tcp_max_pipelined; // questions of one connection being worked on
 
 	enum log_level log_level;
+	unsigned log_queries, log_sample;
+	char *log_query_file; // NULL: the log
 	enum log_target log_target;
 };
 

@@ -30,10 +30,13 @@ struct msg {
 	uint16_t bytes;	     // of the frame, at most FRAME_MAX_BYTES
 	uint16_t port;	     // index in the configuration's ports
 	uint16_t worker;
-	uint16_t network_at; // offset of the IP header in the frame (MISS, REPLY, SETTLED)
-	uint16_t dns_at;     // offset of the DNS message, right behind the UDP header (MISS, REPLY, SETTLED)
+	uint16_t network_at; // offset of the IP header in the frame (MISS, LOG, REPLY, SETTLED)
+	uint16_t dns_at;     // offset of the DNS message, right behind the UDP header (MISS, LOG, REPLY, SETTLED)
 	uint32_t miss_reason; // MISS: enum msg_miss_reason
-	uint8_t unused[36];
+	uint32_t took_us;     // LOG: from the receipt of the question's burst
+	uint16_t rcode;	      // LOG: with the upper bits of the OPT
+	uint16_t source;      // LOG: 1 + the enum chain_step that had the answer; 0: nobody
+	uint8_t unused[28];
 };
 _Static_assert(sizeof(struct msg) == CACHE_LINE_BYTES, "a message head is one cache line");
 
@@ -42,6 +45,6 @@ _Static_assert(sizeof(struct msg) == CACHE_LINE_BYTES, "a message head is one ca
 enum msg_miss_reason { MISS_NOT_HERE, MISS_CONTINUE };
 
 // Known type, sent by that side, lengths inside the slot and in order: network_at < dns_at <= bytes for
-// MISS, REPLY and SETTLED, whole positions in USED. `generation` and age are the receiver's to judge, for it also counts
+// MISS, LOG, REPLY and SETTLED, whole positions in USED. `generation` and age are the receiver's to judge, for it also counts
 // them.
 bool msg_is_sound(const struct msg *, enum msg_sender);
