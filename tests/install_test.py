@@ -28,6 +28,7 @@ share/man/man5/pollux.conf.5
 share/man/man8/pollux-control.8
 share/man/man8/pollux-dataplane.8
 share/man/man8/polluxctl.8
+include/pollux/plugin.h
 share/pollux/zones/example-domain.com.zone
 """.split()
 

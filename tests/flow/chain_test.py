@@ -19,6 +19,7 @@ MORE = "more A 198.18.5.3\n"
 CONFIG = f"""zones: [{{name: own.example, file: "{{dir}}/own.zone"}}]
 hosts: {{file: "{{dir}}/hosts"}}
 plugins: [{{name: hello, file: {SO}/hello.so}}]
+overrides: [{{name: "workstation<N>.example.com", type: A, answer: "172.0.2.<N>", ttl: 0}}]
 forward: {{servers: [{UPSTREAM}], timeout: 200ms, deadline: 1s}}
 """
 
@@ -48,6 +49,7 @@ def chain_show_lists_the_steps_in_order(rig):
     names = [row["step"] for row in rows]
     same([name for name in names if name in ("authorities", "cache", "hosts", "plugins", "forwarders", "recursion")],
          ["authorities", "cache", "hosts", "plugins", "forwarders", "recursion"])
+    same(names[0], "overrides")
     facts = {row["step"]: row for row in rows}
     same(facts["hosts"]["state"], "in use")
     same(facts["hosts"]["has"], "names: 2, addresses: 1, files: 1")
@@ -74,7 +76,7 @@ def a_trace_names_the_line_of_the_zone_file(rig):
                                    ("more.own.example", "A", "more.zone", 1), ("x.wild.own.example", "TXT", "own.zone", 8)):
         found = query(rig, name, kind, "trace")
         same(found["sources"][0]["at"], f"{rig.dir}/{file}:{line}", name)
-        step = found["steps"][0]
+        step = found["steps"][-1]
         same((step["step"], step["outcome"]), ("authorities", "answer"))
         check(f"zone own.example. serial 7 from {rig.dir}/own.zone" in step["found"], step)
         check(0 < step["ms"] < 1000 and found["ms"] >= step["ms"], found["ms"], step["ms"])
@@ -90,6 +92,13 @@ def each_step_says_what_it_found(rig):
     same(found["hosts"], ("answer", f"{rig.dir}/hosts:2"))
     found = steps(rig, "hello.example")
     same((found["hosts"][0], found["plugins"]), ("pass", ("answer", "hello: 1 records")))
+    found = steps(rig, "WorkStation7.example.com")
+    same((list(found), found["overrides"][0]), (["overrides"], "answer"))
+    check("workstation<N>.example.com" in found["overrides"][1] and "pollux.yaml:" in found["overrides"][1], found)
+    same(query(rig, "workstation7.example.com")["answer"], ["workstation7.example.com. 0 IN A 172.0.2.7"])
+    for name in ("workstation.example.com", "workstation300.example.com", "workstation1x.example.com"):
+        reply = query(rig, name, "trace")
+        same((reply["status"], reply["steps"][0]["outcome"]), ("NXDOMAIN", "pass"), name)
     found = steps(rig, "www.example.com")
     same(found["forwarders"][0], "answer")
     check(UPSTREAM in found["forwarders"][1], found)
