@@ -892,9 +892,8 @@ static unsigned put_rule_records(struct draft *d, const struct overrides *overri
 	d->count[ANSWER] = (uint16_t)(d->count[ANSWER] + hit->rule->count);
 	bool follow = hit->rule->action == OVERRIDE_ALIAS && d->query->type != TYPE_CNAME && d->query->type != TYPE_ANY;
 	// With captures it could be made of a damaged block: nobody else looks at it before it is read.
-	if (!follow || name_length(record + 12, bytes - 12) != bytes - 12 || target_at > POINTER_MAX - NAME_MAX_BYTES)
-		return 0;
-	return target_at;
+	bool is_name = bytes > 12 && name_length(record + 12, bytes - 12) == bytes - 12;
+	return follow && is_name && target_at <= POINTER_MAX - NAME_MAX_BYTES ? target_at : 0;
 }
 
 static unsigned put_rule(struct draft *d, const struct overrides *overrides, const struct override_hit *hit,

@@ -3,7 +3,7 @@
 #include <pollux/bytes.h>
 #include <pollux/rrtype.h>
 
-#include "bucket.h"
+#include "bucket.h" // and SSE2
 #include "overrides.h"
 
 static bool is_digit(uint8_t c)
@@ -11,18 +11,50 @@ static bool is_digit(uint8_t c)
 	return (uint8_t)(c - '0') < 10;
 }
 
+// Bit i: octet i is a digit. Reads whole blocks of 16.
+#if defined(__SSE2__)
+static uint64_t digits_in(const uint8_t *octets, unsigned count)
+{
+	uint64_t mask = 0;
+	for (unsigned at = 0; at < count; at += 16) {
+		__m128i from_zero = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)(const void *)(octets + at)), _mm_set1_epi8('0'));
+		__m128i digit = _mm_cmpeq_epi8(_mm_min_epu8(from_zero, _mm_set1_epi8(9)), from_zero);
+		mask |= (uint64_t)(unsigned)_mm_movemask_epi8(digit) << at;
+	}
+	return mask & ((UINT64_C(1) << count) - 1);
+}
+#else
+static uint64_t digits_in(const uint8_t *octets, unsigned count)
+{
+	uint64_t mask = 0;
+	for (unsigned i = 0; i < count; i++)
+		mask |= (uint64_t)is_digit(octets[i]) << i;
+	return mask;
+}
+#endif
+
+// In blocks of 16: both sides have as much behind them.
+static inline void copy_blocks(uint8_t *to, const uint8_t *from, unsigned count)
+{
+	for (unsigned i = 0; i < count; i += 16)
+		memcpy(to + i, from + i, 16);
+}
+
 bool skeleton_of(struct skeleton *s, const uint8_t *label)
 {
-	unsigned at = 0;
-	bool found = false;
-	for (unsigned i = 1; i <= *label; i++) {
-		bool digit = is_digit(label[i]);
-		if (!digit || i == 1 || !is_digit(label[i - 1]))
-			s->label[++at] = digit ? DIGITS_MARK : label[i];
-		found |= digit;
+	uint64_t digits = digits_in(label + 1, *label), left = digits;
+	unsigned from = 0, at = 1;
+	while (left) { // what stands in front of a run of digits, and one mark for it
+		unsigned run = (unsigned)__builtin_ctzll(left);
+		copy_blocks(s->label + at, label + 1 + from, run - from);
+		at += run - from;
+		s->label[at++] = DIGITS_MARK;
+		from = run + (unsigned)__builtin_ctzll(~(digits >> run));
+		left = digits >> from << from;
 	}
-	s->label[0] = (uint8_t)at;
-	return found;
+	copy_blocks(s->label + at, label + 1 + from, *label - from);
+	s->label[0] = (uint8_t)(at - 1 + *label - from);
+	return digits != 0;
 }
 
 // --- the look-up ---
@@ -105,30 +137,26 @@ static bool hit_below(const struct overrides *o, const struct override_node *nod
 	return false;
 }
 
-// The digits at `at`, all of them but `tail`. Returns the octet behind the number; 0: they are no number of this kind.
+// The digits at `at`, as many as the width says or all but `tail`. Returns the octet behind the number; 0: they are no number of this kind.
 static unsigned take_number(const struct override_capture *capture, const uint8_t *wire, unsigned at, unsigned end,
 	uint32_t *value)
 {
-	unsigned digits = capture->width;
-	if (!digits) {
-		while (at + digits < end && is_digit(wire[at + digits]))
-			digits++;
-		if (digits <= capture->tail || digits - capture->tail > OVERRIDE_DIGITS_MAX)
-			return 0;
-		digits -= capture->tail;
+	unsigned most = capture->width ? capture->width : OVERRIDE_DIGITS_MAX, stop = end;
+	if (capture->tail) {
+		for (stop = at; stop < end && is_digit(wire[stop]); stop++)
+			;
+		stop = stop - at > capture->tail ? stop - capture->tail : at;
 	}
-	if (at + digits > end)
-		return 0;
 	uint64_t number = 0;
-	for (unsigned i = 0; i < digits; i++) {
-		if (!is_digit(wire[at + i]))
-			return 0;
-		number = number * 10 + (uint64_t)(wire[at + i] - '0');
-	}
-	if (number < capture->min || number > capture->max)
+	unsigned from = at;
+	for (; at < stop && at - from < most && is_digit(wire[at]); at++)
+		number = number * 10 + (uint64_t)(wire[at] - '0');
+	unsigned digits = at - from;
+	bool whole = capture->width ? digits == capture->width : digits && (at == stop || !is_digit(wire[at]));
+	if (!whole || number < capture->min || number > capture->max)
 		return 0;
 	*value = (uint32_t)number;
-	return at + digits;
+	return at;
 }
 
 static bool suffix_fits(const struct override_pattern *p, const struct folded_name *name)
@@ -187,6 +215,9 @@ static bool find_pattern(const struct overrides *o, const struct folded_name *na
 {
 	struct skeleton skeletons[OVERRIDE_SHAPES];
 	unsigned shapes = o->relative_shapes | o->whole_shapes;
+	uint8_t first = name->wire[1];
+	if (!(o->pattern_firsts[first >> 6] >> (first & 63) & 1))
+		return false;
 	unsigned most = 32u - (unsigned)__builtin_clz(shapes);
 	if (most > name->labels)
 		most = name->labels;
@@ -265,18 +296,35 @@ bool overrides_match(const struct overrides *o, const struct query *query, struc
 
 // --- the records of a hit ---
 
-static void write_digits(struct writer *w, const struct override_hit *hit, const struct folded_name *name,
-	const struct override_piece *piece)
+// Where a record is made of its pieces: none is longer than OVERRIDE_EXPANDED_MAX, so nobody counts on the way.
+struct maker {
+	const struct override_hit *hit;
+	const struct folded_name *name;
+	uint8_t *at;
+	uint8_t *length; // of what holds the digits that come next, NULL: nothing does
+};
+
+static void put_octets(struct maker *m, const uint8_t *octets, unsigned count)
 {
+	for (unsigned i = 0; i < count; i++) // few: no call is worth it
+		*m->at++ = octets[i];
+}
+
+static void put_digits(struct maker *m, const struct override_piece *piece)
+{
+	unsigned count = m->hit->digits[piece->capture];
 	if (!piece->width) {
-		write_bytes(w, name->wire + hit->digits_at[piece->capture], hit->digits[piece->capture]);
-		return;
+		put_octets(m, m->name->wire + m->hit->digits_at[piece->capture], count);
+	} else {
+		uint8_t digits[OVERRIDE_DIGITS_MAX];
+		unsigned at = sizeof(digits);
+		for (uint32_t left = m->hit->value[piece->capture]; left || sizeof(digits) - at < piece->width; left /= 10)
+			digits[--at] = (uint8_t)('0' + left % 10);
+		count = (unsigned)sizeof(digits) - at;
+		put_octets(m, digits + at, count);
 	}
-	uint8_t digits[OVERRIDE_DIGITS_MAX];
-	unsigned at = sizeof(digits);
-	for (uint32_t left = hit->value[piece->capture]; left || sizeof(digits) - at < piece->width; left /= 10)
-		digits[--at] = (uint8_t)('0' + left % 10);
-	write_bytes(w, digits + at, sizeof(digits) - at);
+	if (m->length)
+		*m->length = (uint8_t)(*m->length + count);
 }
 
 static uint16_t as_group(uint32_t value)
@@ -287,65 +335,54 @@ static uint16_t as_group(uint32_t value)
 	return (uint16_t)group;
 }
 
-static void write_piece(struct writer *w, const struct override_hit *hit, const struct folded_name *name,
-	const struct override_piece *piece)
+static void put_piece(struct maker *m, const struct override_piece *piece)
 {
-	uint32_t value = hit->value[piece->capture];
+	uint32_t value = m->hit->value[piece->capture];
 	switch ((enum override_piece_kind)piece->kind) {
 	case PIECE_OCTET:
-		write_u8(w, (uint8_t)value);
-		break;
-	case PIECE_U16:
-		write_be16(w, (uint16_t)value);
-		break;
-	case PIECE_U32:
-		write_be32(w, value);
+		*m->at++ = (uint8_t)value;
 		break;
 	case PIECE_GROUP:
-		write_be16(w, as_group(value));
+		value = as_group(value);
+		// fallthrough
+	case PIECE_U16:
+		store_be16(m->at, (uint16_t)value);
+		m->at += 2;
+		break;
+	case PIECE_U32:
+		store_be32(m->at, value);
+		m->at += 4;
 		break;
 	case PIECE_DIGITS:
-		write_digits(w, hit, name, piece);
+		put_digits(m, piece);
 		break;
 	case PIECE_LENGTH:
+		m->length = m->at;
+		break;
 	case PIECE_KINDS:
 		break;
 	}
 }
 
-static void write_rdata(const struct overrides *o, const struct override_record *record, const struct override_hit *hit,
-	const struct folded_name *name, struct writer *w)
+// RFC 1035 4.1.3. Returns octets.
+static unsigned make_record(const struct overrides *o, const struct override_hit *hit, const struct override_record *record,
+	const struct folded_name *name, unsigned owner_at, uint8_t *to)
 {
 	const uint8_t *data = overrides_at(o, record->data_ref);
 	const struct override_piece *piece = overrides_at(o, record->pieces_ref);
+	struct maker m = { .hit = hit, .name = name, .at = to + 12 };
 	unsigned done = 0;
-	uint8_t *length = NULL;
-	for (unsigned i = 0; i < record->piece_count; i++, piece++) {
-		write_bytes(w, data + done, piece->at - done);
-		done = piece->at;
-		uint8_t *before = w->at;
-		if (piece->kind == PIECE_LENGTH)
-			length = before;
-		else
-			write_piece(w, hit, name, piece);
-		if (piece->kind == PIECE_DIGITS && length && !w->failed)
-			*length = (uint8_t)(*length + (w->at - before));
+	for (unsigned i = 0; i < record->piece_count; done = piece->at, piece++, i++) {
+		put_octets(&m, data + done, piece->at - done);
+		put_piece(&m, piece);
 	}
-	write_bytes(w, data + done, record->bytes - done);
-}
-
-// RFC 1035 4.1.3
-static void write_record(const struct overrides *o, const struct override_hit *hit, const struct override_record *record,
-	const struct folded_name *name, unsigned owner_at, struct writer *w)
-{
-	write_be16(w, (uint16_t)(0xc000 | owner_at));
-	write_be16(w, hit->rule->action == OVERRIDE_ALIAS ? TYPE_CNAME : hit->rule->type);
-	write_be16(w, CLASS_IN);
-	write_be32(w, hit->rule->ttl_s);
-	uint8_t *length = write_room(w, 2), *start = w->at;
-	write_rdata(o, record, hit, name, w);
-	if (!w->failed)
-		store_be16(length, (uint16_t)(w->at - start));
+	put_octets(&m, data + done, record->bytes - done);
+	store_be16(to, (uint16_t)(0xc000 | owner_at));
+	store_be16(to + 2, hit->rule->action == OVERRIDE_ALIAS ? TYPE_CNAME : hit->rule->type);
+	store_be16(to + 4, CLASS_IN);
+	store_be32(to + 6, hit->rule->ttl_s);
+	store_be16(to + 10, (uint16_t)(m.at - to - 12));
+	return (unsigned)(m.at - to);
 }
 
 static unsigned write_ready(const struct overrides *o, const struct override_rule *rule, unsigned owner_at, uint8_t *to,
@@ -368,10 +405,16 @@ unsigned overrides_write(const struct overrides *o, const struct override_hit *h
 	if (rule->bytes)
 		return write_ready(o, rule, owner_at, to, room);
 	const struct override_record *record = overrides_at(o, rule->data_ref);
-	struct writer w = writer_of(to, room);
-	for (unsigned i = 0; i < rule->count; i++)
-		write_record(o, hit, &record[i], name, owner_at, &w);
-	return w.failed ? 0 : (unsigned)writer_bytes(&w);
+	uint8_t made[OVERRIDE_EXPANDED_MAX];
+	size_t written = 0;
+	for (unsigned i = 0; i < rule->count; i++) {
+		unsigned bytes = make_record(o, hit, &record[i], name, owner_at, made);
+		if (bytes > room - written)
+			return 0;
+		memcpy(to + written, made, bytes);
+		written += bytes;
+	}
+	return (unsigned)written;
 }
 
 // --- taking a block over: nothing in it is believed ---
@@ -400,7 +443,7 @@ static bool ready_records_are_sound(const struct checker *c, const struct overri
 		unsigned bytes = load_be16(at + 10);
 		if (bytes > end - at - 12)
 			return false;
-		if (rule->action == OVERRIDE_ALIAS && name_length(at + 12, bytes) != bytes)
+		if (rule->action == OVERRIDE_ALIAS && (!bytes || name_length(at + 12, bytes) != bytes))
 			return false;
 		at += 12 + bytes;
 	}
@@ -414,8 +457,8 @@ static bool pieces_are_sound(const struct override_record *record, const struct 
 	for (unsigned i = 0; i < record->piece_count; i++, piece++) {
 		bool length = piece->kind == PIECE_LENGTH;
 		if (piece->kind >= PIECE_KINDS || piece->at < at || piece->at > record->bytes ||
-			piece->width > OVERRIDE_DIGITS_MAX || (length && piece->at == record->bytes) ||
-			(!length && piece->capture >= captures))
+			piece->width > OVERRIDE_DIGITS_MAX || piece->capture >= captures ||
+			(length && piece->at == record->bytes))
 			return false;
 		at = piece->at + length; // the octet stays before what follows
 		longest += OVERRIDE_DIGITS_MAX;

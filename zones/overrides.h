@@ -32,12 +32,12 @@ static inline size_t pattern_bytes(const struct override_pattern *p)
 }
 
 // A label with each run of digits as one mark, which is what patterns alike but for their numbers have in common.
-// Starts with the length octet; readable for 8 octets more than it is long.
+// Starts with the length octet.
 struct skeleton {
-	uint8_t label[LABEL_MAX_BYTES + 1 + 8];
+	uint8_t label[1 + LABEL_MAX_BYTES + 16]; // and room for blocks that are copied whole
 };
 #define DIGITS_MARK '0'
-// True: there were digits.
+// True: there were digits. The label must be readable for 16 octets more than it is long.
 bool skeleton_of(struct skeleton *, const uint8_t *label);
 
 // The key of patterns of `labels` labels: whole ones go on from the hash of the name behind them.

@@ -150,7 +150,7 @@ static uint64_t hash_of(const struct compiler *c, const struct rule *rule)
 	struct skeleton skeletons[OVERRIDE_SHAPES];
 	const uint8_t *code = pattern_code(p);
 	for (unsigned label = 0; label < p->labels; label++) {
-		uint8_t sample[LABEL_MAX_BYTES + 1];
+		uint8_t sample[1 + LABEL_MAX_BYTES + 32];
 		unsigned bytes = 0;
 		for (; *code != CODE_END; code++) {
 			if (*code >= CODE_CAPTURE) {
@@ -205,9 +205,25 @@ static bool share_node(const struct keyed *a, const struct keyed *b)
 	return r->pattern || (r->name_bytes == s->name_bytes && memcmp(r->name, s->name, r->name_bytes) == 0);
 }
 
+static void note_first(struct compiler *c, uint8_t octet)
+{
+	c->head.pattern_firsts[octet >> 6] |= UINT64_C(1) << (octet & 63);
+}
+
+static void note_start(struct compiler *c, const struct override_pattern *p)
+{
+	const uint8_t *code = pattern_code(p);
+	bool digits = *code >= CODE_CAPTURE || (code[1] >= '0' && code[1] <= '9');
+	if (!digits)
+		note_first(c, code[1]); // of the literal that it begins with
+	for (uint8_t digit = '0'; digits && digit <= '9'; digit++)
+		note_first(c, digit);
+}
+
 static void note_place(struct compiler *c, const struct rule *rule)
 {
 	if (rule->pattern) {
+		note_start(c, rule->pattern);
 		uint8_t shape = (uint8_t)(1u << (rule->pattern->labels - 1));
 		*(rule->pattern->suffix_bytes ? &c->head.whole_shapes : &c->head.relative_shapes) |= shape;
 		return;

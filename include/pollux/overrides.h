@@ -52,6 +52,7 @@ struct overrides {
 	uint8_t whole_shapes;	// bit p - 1: a pattern of p labels, below one name
 	uint8_t before_clients; // zones come first
 	uint8_t unused[5];
+	uint64_t pattern_firsts[4]; // bit c: a pattern's name begins with the octet c; of digits all or none
 };
 
 enum override_kind { OVERRIDE_NAME, OVERRIDE_PATTERN };

@@ -35,7 +35,10 @@ zones:
   - {{name: cost.example, file: {dir}/cost.example.zone}}
 log: {{level: error, target: stderr}}
 """
-SOMEBODY_TO_ASK = "forward: {servers: [198.18.0.1], via: management}\n"
+RULES = "overrides-file: {dir}/rules\n"
+# Of an answer by rule, to that of an exact one from a zone without rules; and of such an exact one with rules that it meets none of.
+RULE_SHARE = {"named rule": 1.1, "suffix rule": 1.2, "pattern rule": 1.5, "exact": 1.3}
+SOMEBODY_TO_ASK = "forward: {{servers: [198.18.0.1], via: management}}\n"
 
 
 def write_zone(path):
@@ -46,10 +49,20 @@ def write_zone(path):
                        f"sub{i} NS ns.sub{i}\nns.sub{i} A 203.0.113.{i % 256}\n")
 
 
+def write_rules(path):
+    with open(path, "w") as file:
+        file.write("workstation<N> A 172.0.2.<N>\n")
+        for i in range(NAMES):
+            file.write(f"www{i}.named.example A 198.51.100.{i % 256}\n*.below{i}.example nxdomain\n")
+
+
 def question(outcome, i):
     i %= NAMES
     if outcome == "cached":
         return query_wire(f"host{i}.cached.example", "A", ident=i)
+    if outcome.endswith("rule"):
+        name = {"named rule": f"www{i}.named.example", "suffix rule": f"a.b.below{i}.example", "pattern rule": f"workstation{i % 256}.x{i}.example"}
+        return query_wire(name[outcome], "A", ident=i)
     name = {"exact": f"host{i}", "nodata": f"host{i}", "nxdomain": f"gone{i}", "referral": f"www.sub{i}",
             "wildcard": f"x.any{i}", "cname": f"alias{i}"}[outcome]
     return query_wire(f"{name}.cost.example", "TXT" if outcome == "nodata" else "A", ident=i)
@@ -72,7 +85,8 @@ def place(more=""):
     try:
         for part in ("run", "shm"):
             (directory / part).mkdir()
-        (directory / "pollux.yaml").write_text(CONFIG.format(name=name, dir=directory) + more)
+        (directory / "pollux.yaml").write_text((CONFIG + more).format(name=name, dir=directory))
+        write_rules(directory / "rules")
         write_zone(directory / "cost.example.zone")
         yield directory
     finally:
@@ -99,6 +113,18 @@ def a_cached_answer_costs_little_more_than_one_from_a_zone():
         exact, cached = (instructions_per_answer(directory, outcome, *with_cache) for outcome in ("exact", "cached"))
         comment(f"instructions per answer: exact {exact:.0f}, cached {cached:.0f}, that is {cached / exact:.2f} times as many")
         check(cached < CACHED_SHARE * exact, f"cached {cached:.0f}, exact {exact:.0f}")
+
+
+@test(long=True, time_s=180)
+def an_answer_by_rule_costs_little_more_than_one_from_a_zone_and_rules_that_do_not_fit_next_to_nothing():
+    with place() as directory:
+        exact = instructions_per_answer(directory, "exact")
+    with place(RULES) as directory:
+        cost = {outcome: instructions_per_answer(directory, outcome) for outcome in RULE_SHARE}
+    comment(f"instructions per answer: exact without rules {exact:.0f}; with rules " + ", ".join(
+        f"{outcome} {each:.0f} ({each / exact:.2f})" for outcome, each in cost.items()))
+    over = {outcome: round(each / exact, 2) for outcome, each in cost.items() if each > RULE_SHARE[outcome] * exact}
+    check(not over, f"over budget: {over}")
 
 
 if __name__ == "__main__":
