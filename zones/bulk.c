@@ -56,3 +56,15 @@ void bulk_free(void *array, size_t bytes)
 	else
 		free(array);
 }
+
+void bulk_expect(void *at, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+	uintptr_t page = 4096, begin = ((uintptr_t)at + page - 1) & ~(page - 1), end = ((uintptr_t)at + bytes) & ~(page - 1);
+	if (begin < end)
+		madvise((void *)begin, end - begin, MADV_POPULATE_WRITE); // else the faults come one by one
+#else
+	(void)at;
+	(void)bytes;
+#endif
+}

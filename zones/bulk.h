@@ -9,3 +9,5 @@
 // memory, `old` is still there.
 void *bulk_resize(void *old, size_t old_bytes, size_t bytes);
 void bulk_free(void *array, size_t bytes); // NULL is fine
+// Asks the kernel for all pages of a range that will be written from end to end, which costs less than a fault for each.
+void bulk_expect(void *at, size_t bytes);

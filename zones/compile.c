@@ -9,6 +9,7 @@
 #include <pollux/rrtype.h>
 
 #include "builder.h"
+#include "bulk.h"
 #include "denial.h"
 #include "team.h"
 
@@ -509,6 +510,7 @@ static void put_part(void *ctx, unsigned part, unsigned thread)
 	struct printing *printing = ctx;
 	struct zone_builder *b = printing->b;
 	struct press p = { .b = b, .image = printing->image, .at = printing->nodes_at + b->part_at[part] };
+	bulk_expect(p.at, b->part_at[part + 1] - b->part_at[part]);
 	for (uint32_t i = part * NAMES_PER_PART; i < part_end(b, part); i++) {
 		struct draft_name *name = &b->names[i];
 		name->node_ref = 0;
