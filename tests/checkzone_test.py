@@ -150,6 +150,15 @@ class Tool(unittest.TestCase):
         self.assertEqual(run("-e", "7", "test.example", path)[2].count(": error: "), 7)
         self.assertEqual(run("--max-errors", "1000", "test.example", path)[2].count("expected an IPv4 address"), 300)
 
+    def test_warnings_beyond_a_limit_that_can_be_chosen_are_counted(self):
+        path = self.zone("x.elsewhere.org. 60 A 192.0.2.1\n" * 300)
+        for limit, arguments in ((100, ()), (7, ("-w", "7")), (0, ("--max-warnings", "0"))):
+            err = run(*arguments, "test.example", path)[2]
+            self.assertEqual(err.count("is outside the zone"), limit)
+            self.assertIn(f"{path}: warning: and {300 - limit} more warnings", err)
+        err = run("-w", "1000", "test.example", path)[2]
+        self.assertEqual((err.count("is outside the zone"), err.count("more warnings")), (300, 0))
+
     def test_stats_count_the_records_of_each_type(self):
         code, out, _ = run("--stats", "-q", "example.com", SAMPLES / "example.com.zone")
         self.assertEqual(code, 0)

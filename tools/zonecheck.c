@@ -23,6 +23,7 @@ static const char usage[] =
 	"  -t, --time TIME    judge signatures as of TIME, YYYYMMDDHHMMSS (UTC) or seconds since 1970 (default now)\n"
 	"  -W, --warnings     exit with 1 when there are warnings, too\n"
 	"  -e, --max-errors N give up after N errors (default 100)\n"
+	"  -w, --max-warnings N  show N warnings and count the others (default 100)\n"
 	"  -q, --quiet        say nothing when the zone is good\n"
 	"  -h, --help         show this text\n"
 	"  -V, --version      show the version\n"
@@ -31,9 +32,28 @@ static const char usage[] =
 
 struct options {
 	bool print, stats, quiet, warnings_count;
-	unsigned max_errors;
+	unsigned max_errors, max_warnings;
 	uint64_t now_s;
 };
+
+// Where messages go.
+struct teller {
+	unsigned max_warnings, warnings;
+};
+
+static void tell(void *ctx, enum severity severity, const char *file, unsigned line, unsigned column, const char *text)
+{
+	struct teller *teller = ctx;
+	if (severity == SEVERITY_WARNING && teller->warnings++ >= teller->max_warnings)
+		return;
+	report_to_stream(stderr, severity, file, line, column, text);
+}
+
+static void tell_rest(const struct teller *teller, const char *path)
+{
+	if (teller->warnings > teller->max_warnings)
+		fprintf(stderr, "%s: warning: and %u more warnings (--max-warnings)\n", path, teller->warnings - teller->max_warnings);
+}
 
 struct check {
 	const struct options *options;
@@ -102,7 +122,8 @@ static int check_zone(const struct options *options, const char *origin, const c
 {
 	static const uint8_t root[] = { 0 };
 	uint8_t apex[NAME_MAX_BYTES];
-	struct report report = { .emit = report_to_stream, .max_errors = options->max_errors };
+	struct teller teller = { .max_warnings = options->max_warnings };
+	struct report report = { .emit = tell, .ctx = &teller, .max_errors = options->max_errors };
 	if (name_from_text(apex, NULL, origin, strlen(origin), root) != ST_OK) {
 		warnx("%s: not a domain name", origin);
 		return EXIT_USAGE;
@@ -115,6 +136,7 @@ static int check_zone(const struct options *options, const char *origin, const c
 	zone_builder_set_time(check->builder, options->now_s);
 	uint64_t start_us = now_us();
 	enum status status = read_zone(check, apex, path, &report);
+	tell_rest(&teller, path);
 	if (options->stats)
 		print_stats(check, now_us() - start_us);
 	if (status != ST_OK && report.errors == 0)
@@ -151,13 +173,14 @@ int main(int argc, char **argv)
 		{ "time", required_argument, NULL, 't' },
 		{ "warnings", no_argument, NULL, 'W' },
 		{ "max-errors", required_argument, NULL, 'e' },
+		{ "max-warnings", required_argument, NULL, 'w' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
-	struct options options = { .now_s = (uint64_t)time(NULL) };
+	struct options options = { .now_s = (uint64_t)time(NULL), .max_warnings = 100 };
 	const char *wrong = NULL;
-	for (int option; (option = getopt_long(argc, argv, "psqt:We:hV", long_options, NULL)) != -1;) {
+	for (int option; (option = getopt_long(argc, argv, "psqt:We:w:hV", long_options, NULL)) != -1;) {
 		switch (option) {
 		case 'p':
 			options.print = true;
@@ -181,6 +204,12 @@ int main(int argc, char **argv)
 			if (!wrong)
 				break;
 			warnx("--max-errors %s: %s", optarg, wrong);
+			return EXIT_USAGE;
+		case 'w':
+			options.max_warnings = (unsigned)strtonum(optarg, 0, UINT32_MAX, &wrong);
+			if (!wrong)
+				break;
+			warnx("--max-warnings %s: %s", optarg, wrong);
 			return EXIT_USAGE;
 		case 'h':
 			fputs(usage, stdout);
