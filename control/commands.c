@@ -9,7 +9,6 @@
 #include <pollux/log.h>
 
 #include "commands.h"
-#include "query_log.h"
 
 #define WORDS_MAX 16
 
@@ -365,19 +364,6 @@ void command_log_level(struct call *call)
 	if (text)
 		log_set_level(level);
 	call_reply(call, json_pack("{s:s}", "level", log_level_name[log_get_level()]), NULL);
-}
-
-void command_log_queries(struct call *call)
-{
-	struct control *control = call_control(call);
-	const char *text = call_arg(call, 0);
-	if (text && (strlen(text) != 1 || *text < '0' || *text > '0' + QUERY_LOG_LEVEL_MAX)) {
-		call_misused(call, "log queries: no such level '%s'", text);
-		return;
-	}
-	if (text)
-		control_log_queries(control, (unsigned)(*text - '0'));
-	call_reply(call, json_pack("{s:i}", "level", (int)query_log_level(control->query_log)), NULL);
 }
 
 void command_stop(struct call *call)

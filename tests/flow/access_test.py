@@ -124,6 +124,15 @@ def who_may_not_recurse_gets_zones_without_ra_and_nothing_else(rig):
 
 
 @test(LISTS)
+def control_tells_what_a_client_may_do(rig):
+    for client, query, recursion in (("198.18.0.6", False, False), ("198.18.0.5", True, False), ("198.18.0.7", True, True),
+                                     ("2001:db8:53::5", True, False), ("203.0.113.1", True, False)):
+        same(rig.ctl_json("client", "show", client),
+             {"client": client, "query": query, "recursion": recursion, "transfer": False})
+    check("is not an IP address" in rig.ctl("client", "show", "198.18.0", check_it=False).stderr, "a bad address is taken")
+
+
+@test(LISTS)
 def lists_change_while_running_and_a_broken_file_changes_nothing(rig):
     with reloaded(rig, ("!198.18.0.6", "!198.18.0.7")):
         wait_until(lambda: seen(rig, "host.test.example", "198.18.0.6")[0] == "NOERROR", "the new list counts", 3)
