@@ -38,7 +38,7 @@ enum outcome ask_keep_aliases(struct ask *ask)
 static void note_zone(struct ask *ask, const struct image *zone)
 {
 	char apex[NAME_TEXT_BYTES];
-	if (ask->trace && zone)
+	if (zone && ask_takes_notes(ask))
 		ask_note(ask, "zone %s serial %u from %s", name_to_text(apex, zone->apex), zone->serial,
 			(const char *)image_at(zone, zone->source_ref));
 }

@@ -161,8 +161,10 @@ enum outcome ask_reply(struct ask *, const struct message *, const struct verdic
 // The same, but only for the end of the chain: somebody positively said no. The first one counts. PASS.
 enum outcome ask_keep_negative(struct ask *, const struct message *, const struct verdict *);
 
-// For a traced ask: what the current step found. Several notes are joined by "; ".
+// For a traced ask, and for the query log, which shows the last one: what the current step found. Several notes of a trace are
+// joined by "; ".
 __attribute__((format(printf, 2, 3))) void ask_note(struct ask *, const char *format, ...);
+bool ask_takes_notes(const struct ask *); // false: what a note would say need not be found out
 
 // Brings the counters of the upstream side up to date.
 void forwarders_count(const void *state, struct resolver_counters *);

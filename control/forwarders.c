@@ -35,7 +35,7 @@ static const char *words_of(enum peer_protocol protocol)
 static void note_end(struct ask *ask, const struct upstream_end *end)
 {
 	char text[FORWARDER_TEXT_BYTES];
-	if (!ask->trace)
+	if (!ask_takes_notes(ask))
 		return;
 	if (end->server)
 		ask_note(ask, "%s over %s: %s, %u sent", forwarder_to_text(text, end->server), words_of(end->over),

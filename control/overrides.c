@@ -80,7 +80,7 @@ static void note_rule(struct ask *ask, const struct rulebook *book, const struct
 {
 	struct override_info info;
 	char type[16];
-	if (!ask->trace || !book->rules || hit->rule->number >= override_rules_count(book->rules))
+	if (!ask_takes_notes(ask) || !book->rules || hit->rule->number >= override_rules_count(book->rules))
 		return;
 	override_rules_info(book->rules, hit->rule->number, &info);
 	ask_note(ask, "rule '%s %s %s' at %s:%u", info.name, info.type ? rrtype_to_text(type, info.type) : "any", info.answer,

@@ -100,6 +100,11 @@ static void log_reply(const struct ask *ask)
 	query_log_answer(r->log, &answer);
 }
 
+bool ask_takes_notes(const struct ask *ask)
+{
+	return ask->trace || is_logged(ask);
+}
+
 void ask_note(struct ask *ask, const char *format, ...)
 {
 	struct trace *trace = ask->trace;
