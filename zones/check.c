@@ -108,28 +108,22 @@ static void align_ttls(const struct part *part, const struct draft_name *name)
 	}
 }
 
-// Bounds of our own, far above what a message could carry.
+// Bounds of our own, far above what a message could carry. The records stand in the order of their RRsets.
 static void check_counts(const struct part *part, const struct draft_name *name)
 {
-	struct { uint16_t type; unsigned records; } seen[DRAFT_TYPES_MAX];
-	unsigned count = 0;
+	unsigned types = 0, records = 0;
+	uint16_t last = 0;
 	for (const struct draft_record *r = name->first; r; r = r->next) {
-		unsigned i = 0;
 		uint16_t type = draft_rrset_type(r);
-		while (i < count && seen[i].type != type)
-			i++;
-		if (i == DRAFT_TYPES_MAX) {
-			tell(part, SEVERITY_ERROR, r, name, "more than 256 types at one name");
-			return;
-		}
-		if (i == count) {
-			seen[count].type = type;
-			seen[count++].records = 0;
-		}
-		if (++seen[i].records > DRAFT_RECORDS_MAX) {
-			tell(part, SEVERITY_ERROR, r, name, "more than 32767 records in one RRset");
-			return;
-		}
+		bool is_new = r == name->first || type != last;
+		records = is_new ? 1 : records + 1;
+		types += is_new;
+		last = type;
+		if (types <= DRAFT_TYPES_MAX && records <= DRAFT_RECORDS_MAX)
+			continue;
+		tell(part, SEVERITY_ERROR, r, name,
+			types > DRAFT_TYPES_MAX ? "more than 256 types at one name" : "more than 32767 records in one RRset");
+		return;
 	}
 }
 
@@ -258,6 +252,51 @@ static void turn_round(struct draft_name *name)
 	name->first = turned;
 }
 
+// What is equal stays in its order: `a` came before `b`.
+static struct draft_record *merge(struct draft_record *a, struct draft_record *b)
+{
+	struct draft_record *first, **end = &first;
+	while (a && b) {
+		struct draft_record **less = draft_rrset_type(b) < draft_rrset_type(a) ? &b : &a;
+		*end = *less;
+		end = &(*less)->next;
+		*less = *end;
+	}
+	*end = a ? a : b;
+	return first;
+}
+
+static bool is_sorted(const struct draft_record *r)
+{
+	for (; r && r->next; r = r->next) {
+		if (draft_rrset_type(r->next) < draft_rrset_type(r))
+			return false;
+	}
+	return true;
+}
+
+// From here on the RRsets of a name stand one behind the other, in the order of their types, RRSIGs within what they sign.
+static void sort_by_type(struct draft_name *name)
+{
+	struct draft_record *run[32] = { NULL }, *left = name->first, *sorted = NULL; // run[i]: 2^i records or none
+	if (is_sorted(left))
+		return;
+	while (left) {
+		struct draft_record *one = left;
+		unsigned i = 0;
+		left = left->next;
+		one->next = NULL;
+		for (; run[i]; i++) {
+			one = merge(run[i], one);
+			run[i] = NULL;
+		}
+		run[i] = one;
+	}
+	for (unsigned i = 0; i < 32; i++)
+		sorted = merge(run[i], sorted);
+	name->first = sorted;
+}
+
 // --- the walks over all names ---
 
 static void check_each(const struct part *part)
@@ -268,6 +307,7 @@ static void check_each(const struct part *part)
 		ignore_twins(name);
 		align_ttls(part, name);
 		check_aliases(part, name);
+		sort_by_type(name);
 		check_counts(part, name);
 		classify(name, i == 0);
 		const struct draft_record *soa = i ? draft_first(name, TYPE_SOA) : NULL;

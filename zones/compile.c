@@ -193,21 +193,28 @@ static bool is_worth_adding(const struct draft_name *target, uint16_t type)
 	return target->has_address || type == TYPE_CNAME || (type == TYPE_NAPTR && draft_first(target, TYPE_SRV));
 }
 
+// The records of one RRset and its RRSIGs stand in a row, see check.c.
+static const struct draft_record *next_of_run(const struct draft_record *r)
+{
+	const struct draft_record *next = r->next;
+	return next && draft_rrset_type(next) == draft_rrset_type(r) ? next : NULL;
+}
+
 // The addresses that go with the RRset, or where an alias leads: room for as many as there are names of this zone in
 // its RDATA. The index of the name stands in node_ref until every node has its place; see settle_additionals().
-static void put_additionals(struct press *p, struct rrset *rrset, const struct draft_name *owner, const uint8_t *start)
+static void put_additionals(struct press *p, struct rrset *rrset, const struct draft_name *owner,
+	const struct draft_record *run, const uint8_t *start)
 {
-	const struct draft_record *first = draft_first(owner, rrset->type);
-	if (!first || (additional_name_at(first) < 0 && rrset->type != TYPE_NAPTR))
-		return;
 	align(p, 8);
 	struct additional *list = (struct additional *)p->at;
 	const uint8_t *at = start;
 	unsigned inside = 0;
-	for (const struct draft_record *r = owner->first; r; r = r->next) {
+	for (const struct draft_record *r = run; r; r = next_of_run(r)) {
 		if (r->ignored || r->type != rrset->type)
 			continue;
 		int name_at = additional_name_at(r);
+		if (name_at < 0 && rrset->type != TYPE_NAPTR)
+			return; // none of this type has one
 		const uint8_t *name = r->rdata + name_at;
 		uint64_t offset = (uint64_t)(at - start) + 12 + (unsigned)name_at;
 		at += 12 + load_be16(at + 10);
@@ -236,10 +243,10 @@ static void count_name(void *ctx, unsigned at, bool compressible)
 }
 
 // Fixups come before the data, in room for as many as there are names.
-static void make_room_for_fixups(struct press *p, struct rrset *rrset, const struct draft_name *owner)
+static void make_room_for_fixups(struct press *p, struct rrset *rrset, const struct draft_record *run)
 {
 	unsigned names = 0;
-	for (const struct draft_record *r = owner->first; r; r = r->next) {
+	for (const struct draft_record *r = run; r; r = next_of_run(r)) {
 		if (!r->ignored && r->type == rrset->type)
 			rdata_names(r->type, r->rdata, r->rdata_bytes, count_name, &names);
 	}
@@ -251,16 +258,16 @@ static void make_room_for_fixups(struct press *p, struct rrset *rrset, const str
 }
 
 // The RRset `type` of `owner`; `ttl` not NULL: with that TTL (RFC 2308 3).
-static void put_rrset(struct press *p, struct rrset *rrset, const struct draft_name *owner, uint16_t type,
-	const uint32_t *ttl)
+static void put_rrset(struct press *p, struct rrset *rrset, const struct draft_name *owner,
+	const struct draft_record *run, const uint32_t *ttl)
 {
-	rrset->type = type;
+	uint16_t type = rrset->type = draft_rrset_type(run);
 	align(p, 8);
-	make_room_for_fixups(p, rrset, owner);
+	make_room_for_fixups(p, rrset, run);
 	uint8_t *start = p->at;
 	struct targets targets = { 0 };
 	rrset->data_ref = ref_of(p, start);
-	for (const struct draft_record *r = owner->first; r; r = r->next) {
+	for (const struct draft_record *r = run; r; r = next_of_run(r)) {
 		if (r->ignored || r->type != type)
 			continue;
 		put_record(p, start, owner, r, ttl ? *ttl : r->ttl, &targets, rrset);
@@ -270,14 +277,14 @@ static void put_rrset(struct press *p, struct rrset *rrset, const struct draft_n
 	if (!p->only_measures)
 		rrset->sum = ones_sum(start, rrset->bytes);
 	uint8_t *signatures = p->at;
-	for (const struct draft_record *r = owner->first; r; r = r->next) {
-		if (r->ignored || r->type != TYPE_RRSIG || draft_rrset_type(r) != type)
+	for (const struct draft_record *r = run; r; r = next_of_run(r)) {
+		if (r->ignored || r->type != TYPE_RRSIG)
 			continue;
 		put_record(p, start, owner, r, ttl ? *ttl : r->ttl, &targets, rrset);
 		rrset->sig_count++;
 	}
 	rrset->sig_bytes = (uint32_t)(p->at - signatures);
-	put_additionals(p, rrset, owner, start);
+	put_additionals(p, rrset, owner, run, start);
 }
 
 // What of a name goes into a node: what can be asked for, its addresses as glue, or its NSEC3.
@@ -294,21 +301,18 @@ static bool is_of_kind(const struct draft_record *r, const struct draft_name *na
 	return r->type != TYPE_NSEC3 && !(draft_is_address(r->type) && (name->flags & NODE_CUT));
 }
 
-// The RRset types of a name in rising order.
-static unsigned types_of(const struct draft_name *name, enum kind kind, uint16_t types[DRAFT_TYPES_MAX])
+// Where the RRsets of a name begin.
+static unsigned find_runs(const struct draft_name *name, enum kind kind, const struct draft_record *runs[DRAFT_TYPES_MAX])
 {
 	unsigned count = 0;
-	for (const struct draft_record *r = name->first; r; r = r->next) {
-		if (!is_of_kind(r, name, kind))
-			continue;
-		unsigned at = 0;
-		while (at < count && types[at] < r->type)
-			at++;
-		if (at < count && types[at] == r->type)
-			continue;
-		memmove(types + at + 1, types + at, (count - at) * sizeof(*types));
-		types[at] = r->type;
-		count++;
+	for (const struct draft_record *run = name->first, *behind; run; run = behind) {
+		bool any = false;
+		for (const struct draft_record *r = run; r; r = next_of_run(r)) {
+			any |= is_of_kind(r, name, kind);
+			behind = r->next;
+		}
+		if (any)
+			runs[count++] = run;
 	}
 	return count;
 }
@@ -320,13 +324,13 @@ static bool has_chain(const struct zone_builder *b)
 
 static uint32_t put_node(struct press *p, const struct draft_name *name, enum kind kind)
 {
-	uint16_t types[DRAFT_TYPES_MAX];
+	const struct draft_record *runs[DRAFT_TYPES_MAX];
 	align(p, 8);
 	struct node *node = take_zeroed(p, sizeof(*node));
 	node->name_bytes = name->bytes;
 	node->labels = name->labels;
 	node->flags = kind == PLAIN ? name->flags : 0;
-	node->rrset_count = (uint16_t)types_of(name, kind, types);
+	node->rrset_count = (uint16_t)find_runs(name, kind, runs);
 	memcpy(p->at, name->name, name->bytes);
 	p->at += name->bytes;
 	align(p, 8);
@@ -337,7 +341,7 @@ static uint32_t put_node(struct press *p, const struct draft_name *name, enum ki
 	struct rrset *rrset = take_zeroed(p, node->rrset_count * sizeof(*rrset));
 	node->rrsets_ref = ref_of(p, rrset);
 	for (unsigned i = 0; i < node->rrset_count; i++)
-		put_rrset(p, &rrset[i], name, types[i], NULL);
+		put_rrset(p, &rrset[i], name, runs[i], NULL);
 	return ref_of(p, node);
 }
 
@@ -663,14 +667,16 @@ static void put_chains(struct press *p)
 
 static void put_negative(struct press *p)
 {
-	const struct draft_record *soa = draft_first(&p->b->names[0], TYPE_SOA);
+	const struct draft_record *soa = draft_first(&p->b->names[0], TYPE_SOA), *run = p->b->names[0].first;
+	while (draft_rrset_type(run) != TYPE_SOA)
+		run = run->next;
 	uint32_t minimum = load_be32(soa->rdata + soa->rdata_bytes - 4);
 	uint32_t ttl = soa->ttl < minimum ? soa->ttl : minimum;
 	align(p, 8);
 	struct rrset *rrset = take_zeroed(p, sizeof(*rrset));
 	p->image->negative_ref = ref_of(p, rrset);
 	p->image->serial = load_be32(soa->rdata + soa->rdata_bytes - 20);
-	put_rrset(p, rrset, &p->b->names[0], TYPE_SOA, &ttl);
+	put_rrset(p, rrset, &p->b->names[0], run, &ttl);
 }
 
 static void put_source(struct press *p, const struct zonefile_source *source)

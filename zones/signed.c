@@ -159,9 +159,15 @@ static void take_types(struct judge *j, const struct draft_name *name)
 
 static bool *signed_mark(struct judge *j, uint16_t type)
 {
-	for (unsigned i = 0; i < j->type_count; i++) {
-		if (j->type[i] == type)
-			return &j->is_signed[i];
+	unsigned from = 0, to = j->type_count;
+	while (from < to) {
+		unsigned middle = (from + to) / 2;
+		if (j->type[middle] == type)
+			return &j->is_signed[middle];
+		if (j->type[middle] < type)
+			from = middle + 1;
+		else
+			to = middle;
 	}
 	return NULL;
 }
@@ -185,7 +191,8 @@ static void judge_rrsets(struct judge *j)
 	}
 	for (unsigned i = 0; i < j->type_count; i++) {
 		if (!j->is_signed[i] && is_signable(j->name, j->type[i]))
-			tell(j, NOT_SIGNED, j->name, j->type[i], draft_first(j->name, j->type[i]));
+			tell(j, NOT_SIGNED, j->name, j->type[i],
+				j->told[NOT_SIGNED] < TOLD_MAX ? draft_first(j->name, j->type[i]) : NULL);
 	}
 }
 
