@@ -22,6 +22,7 @@ struct groups {
 	struct event_base *base;
 	struct tap *tap;
 	struct zone_tree zones;
+	struct upstream_counters gone;
 	bool by_ports; // questions leave through the TAP
 	// What is needed of the configuration to read the resolver file again.
 	char *resolv_conf; // NULL: none
@@ -64,6 +65,11 @@ void groups_each(const struct groups *groups, void (*visit)(void *ctx, struct gr
 		for (struct group *group = first; group; group = group->next)
 			visit(ctx, group);
 	}
+}
+
+const struct upstream_counters *groups_gone(const struct groups *groups)
+{
+	return &groups->gone;
 }
 
 bool groups_any(const struct groups *groups)
@@ -158,6 +164,8 @@ static struct group *new_group(struct groups *groups, const uint8_t *zone)
 
 static void free_group(struct group *group)
 {
+	if (group->upstream)
+		upstream_counters_add(&group->groups->gone, upstream_counters(group->upstream));
 	upstream_free(group->upstream);
 	free(group);
 }

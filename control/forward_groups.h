@@ -41,5 +41,7 @@ void groups_configure(struct groups *, const struct config *);
 void groups_reload(struct groups *);
 // The first group of the longest zone that holds this folded name; NULL: none.
 struct group *groups_find(const struct groups *, const uint8_t *name);
+// What groups that are gone have counted, so that sums never shrink.
+const struct upstream_counters *groups_gone(const struct groups *);
 bool groups_any(const struct groups *); // has servers
 void groups_each(const struct groups *, void (*visit)(void *ctx, struct group *), void *ctx);

@@ -250,38 +250,38 @@ void resolver_reload_forwarders(struct resolver *r)
 
 static void count_group(void *ctx, struct group *group)
 {
-	struct resolver_counters *to = ctx;
+	struct upstream_counters *sum = ctx;
 	if (!group->upstream)
 		return;
-	const struct upstream_counters *from = upstream_counters(group->upstream);
-#define ADD(name) to->upstream_##name += from->name
-	ADD(sent);
-	ADD(retries);
-	ADD(tcp);
-	ADD(tls);
-	ADD(probes);
-	ADD(connections);
-	ADD(resumed);
-	ADD(replies);
-	ADD(mismatched);
-	ADD(late);
-	ADD(floods);
-	ADD(timeouts);
-	ADD(malformed);
-	ADD(errors);
-	ADD(unreachable);
-	ADD(no_socket);
-	ADD(without_edns);
-	ADD(exhausted);
-	ADD(open);
-	ADD(sockets);
-#undef ADD
+	const struct upstream_counters *c = upstream_counters(group->upstream);
+	upstream_counters_add(sum, c);
+	sum->open += c->open;
+	sum->sockets += c->sockets;
 }
 
 void forwarders_count(const void *state, struct resolver_counters *to)
 {
 	const struct forwarders *f = state;
-	to->upstream_sent = to->upstream_retries = to->upstream_tcp = to->upstream_tls = to->upstream_probes = to->upstream_connections = to->upstream_resumed = to->upstream_replies = to->upstream_mismatched = to->upstream_late = 0;
-	to->upstream_floods = to->upstream_timeouts = to->upstream_malformed = to->upstream_errors = to->upstream_unreachable = to->upstream_no_socket = to->upstream_without_edns = to->upstream_exhausted = to->upstream_open = to->upstream_sockets = 0;
-	groups_each(f->groups, count_group, to);
+	struct upstream_counters sum = *groups_gone(f->groups);
+	groups_each(f->groups, count_group, &sum);
+	to->upstream_sent = sum.sent;
+	to->upstream_retries = sum.retries;
+	to->upstream_tcp = sum.tcp;
+	to->upstream_tls = sum.tls;
+	to->upstream_probes = sum.probes;
+	to->upstream_connections = sum.connections;
+	to->upstream_resumed = sum.resumed;
+	to->upstream_replies = sum.replies;
+	to->upstream_mismatched = sum.mismatched;
+	to->upstream_late = sum.late;
+	to->upstream_floods = sum.floods;
+	to->upstream_malformed = sum.malformed;
+	to->upstream_errors = sum.errors;
+	to->upstream_timeouts = sum.timeouts;
+	to->upstream_unreachable = sum.unreachable;
+	to->upstream_no_socket = sum.no_socket;
+	to->upstream_without_edns = sum.without_edns;
+	to->upstream_exhausted = sum.exhausted;
+	to->upstream_open = sum.open;
+	to->upstream_sockets = sum.sockets;
 }

@@ -79,7 +79,7 @@ struct resolver_counters {
 	uint64_t turns_queued, turns_refused, turns_late;
 	uint64_t malformed; // answered FORMERR, NOTIMP or BADVERS
 	uint64_t full;	    // answered SERVFAIL at once: forward.max-open questions were waiting
-	// Of the forwarders now in the configuration; see client/upstream.h.
+	// Of the forwarders; see client/upstream.h.
 	uint64_t upstream_sent, upstream_retries, upstream_tcp, upstream_tls, upstream_probes, upstream_connections;
 	uint64_t upstream_resumed, upstream_replies, upstream_mismatched, upstream_late, upstream_floods;
 	uint64_t upstream_malformed, upstream_errors; // replies: unreadable, or with an rcode that is no answer

@@ -863,3 +863,11 @@ const struct upstream_counters *upstream_counters(struct upstream *up)
 	c->floods = ports->floods;
 	return c;
 }
+
+void upstream_counters_add(struct upstream_counters *sum, const struct upstream_counters *more)
+{
+	uint64_t *to = (uint64_t *)sum;
+	const uint64_t *from = (const uint64_t *)more;
+	for (size_t i = 0; i < offsetof(struct upstream_counters, open) / sizeof(*to); i++)
+		to[i] += from[i];
+}

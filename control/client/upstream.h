@@ -104,10 +104,12 @@ struct upstream_counters {
 	uint64_t no_socket;    // sockets that could not be had: descriptors, ports
 	uint64_t without_edns; // questions sent again without EDNS
 	uint64_t exhausted;    // questions that used up max_tries
-	uint64_t open;	       // questions under way now
+	uint64_t open;	       // questions under way now; from here on no sums
 	uint64_t sockets;      // for UDP, open now
 };
 const struct upstream_counters *upstream_counters(struct upstream *); // as of now
+// All but `open` and `sockets`, which are gone with their owner.
+void upstream_counters_add(struct upstream_counters *sum, const struct upstream_counters *);
 // Each server, in the order given.
 void upstream_each_server(
 	const struct upstream *, void (*visit)(void *ctx, const struct upstream_server *), void *ctx);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What forwarding one question costs pollux-control: the chain with its forwarders step, asked for names that nobody
 // has, beside a name server in a process of its own that answers everything. Prints one line of JSON.
+//   forward_bench [SECONDS [OPEN]]      OPEN questions under way all the time
+//   forward_bench serve PORT            the name server alone
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -90,22 +92,32 @@ static void serve_datagrams(int fd)
 	}
 }
 
-static pid_t start_server(uint16_t *port)
+static int server_socket(uint16_t *port)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_port = htons(*port) };
 	socklen_t length = sizeof(address);
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), room = SOCKET_BYTES;
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, length) || getsockname(fd, (struct sockaddr *)&address, &length))
 		return -1;
 	*port = ntohs(address.sin_port);
-	pid_t child = fork();
+	return fd;
+}
+
+static pid_t start_server(uint16_t *port)
+{
+	*port = 0;
+	int fd = server_socket(port);
+	pid_t child = fd < 0 ? -1 : fork();
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		on_core(1);
 		serve_datagrams(fd);
 	}
-	close(fd);
+	if (fd >= 0)
+		close(fd);
 	return child;
 }
 
@@ -155,6 +167,14 @@ static void fill(evutil_socket_t fd, short what, void *ctx)
 
 int main(int argc, char **argv)
 {
+	if (argc == 3 && !strcmp(argv[1], "serve")) { // the name server alone, on that port
+		uint16_t at = (uint16_t)strtonum(argv[2], 1, UINT16_MAX, NULL);
+		int fd = server_socket(&at);
+		if (fd >= 0)
+			serve_datagrams(fd);
+		perror("forward_bench");
+		return 1;
+	}
 	double seconds = argc > 1 ? strtod(argv[1], NULL) : 2;
 	unsigned wanted = argc > 2 ? (unsigned)strtonum(argv[2], 1, 100000, NULL) : 256;
 	uint16_t port;
