@@ -43,7 +43,7 @@ static struct cache *cache_of(struct call *call)
 {
 	struct cache *cache = learned_cache(learned_of(call_control(call)->resolver));
 	if (!cache)
-		call_refuse(call, NULL, "there is no cache");
+		call_refuse(call, NULL, "there is no cache, for the configuration names nobody to learn from");
 	return cache;
 }
 

@@ -20,9 +20,10 @@
 
 struct learned {
 	struct resolver *resolver;
-	struct cache *cache;
+	struct cache *cache; // NULL: not opened, or not needed so far
+	char *directory;     // of its region; NULL: none
 	uint64_t region_bytes;
-	bool in_chain, prefetch, stale;
+	bool is_open, in_chain, prefetch, stale;
 	struct keep_rules rules;
 	unsigned failure_ttl_s, stale_max_age_s, stale_answer_after_ms, stale_ttl_s;
 	uint64_t (*now_ms)(void *ctx);
@@ -414,6 +415,51 @@ static bool is_in_chain(const struct resolver *r)
 	return false;
 }
 
+// Where the dataplane finds it, or else in memory of this process alone.
+static enum status open_region(struct learned *l)
+{
+	char path[PATH_MAX];
+	uint64_t seed = catalog_seed(l->resolver->catalog);
+	enum status status = ST_NOT_FOUND;
+	if (l->directory) {
+		snprintf(path, sizeof(path), "%s/cache", l->directory);
+		status = cache_open_writer(&l->cache, path, l->region_bytes, seed);
+		if (status != ST_OK)
+			log_error("%s: %s; what is learned is answered by this process alone, and gone with it", path,
+				status == ST_SYSTEM ? strerror(errno) : status_text(status));
+	}
+	if (status != ST_OK)
+		status = cache_open_private(&l->cache, l->region_bytes, seed);
+	if (status != ST_OK) {
+		log_error("no memory for the cache; nothing is learned");
+		l->cache = NULL;
+	}
+	return status;
+}
+
+// A server that has nobody to learn from needs no memory for that.
+static void follow_config(struct learned *l)
+{
+	bool wanted = l->in_chain && l->resolver->policy.has_chain;
+	if (!l->cache && (!l->is_open || !wanted || open_region(l) != ST_OK))
+		return;
+	cache_keep_stale(l->cache, l->stale ? l->stale_max_age_s : 0);
+	if (!l->in_chain)
+		cache_remove_all(l->cache); // or the dataplane would go on answering from it
+}
+
+enum status learned_open(struct learned *l, const char *directory)
+{
+	l->directory = directory ? strdup(directory) : NULL;
+	l->is_open = true;
+	if (directory && !l->directory)
+		return ST_NO_MEMORY;
+	if (!directory && open_region(l) != ST_OK)
+		return ST_NO_MEMORY;
+	follow_config(l);
+	return ST_OK;
+}
+
 static void learned_reconfigure(void *state, const struct config *config)
 {
 	struct learned *l = state;
@@ -425,11 +471,7 @@ static void learned_reconfigure(void *state, const struct config *config)
 	l->stale_answer_after_ms = config->cache_stale_answer_after_ms;
 	l->stale_ttl_s = config->cache_stale_ttl_s;
 	l->in_chain = is_in_chain(l->resolver);
-	if (!l->cache)
-		return;
-	cache_keep_stale(l->cache, l->stale ? l->stale_max_age_s : 0);
-	if (!l->in_chain)
-		cache_remove_all(l->cache); // or the dataplane would go on answering from it
+	follow_config(l);
 }
 
 static void learned_free(void *state)
@@ -438,6 +480,7 @@ static void learned_free(void *state)
 	if (l->timer)
 		event_free(l->timer);
 	cache_close(l->cache);
+	free(l->directory);
 	free(l);
 }
 
@@ -457,28 +500,6 @@ static void *learned_new(struct event_base *base, struct resolver *resolver, con
 	}
 	learned_reconfigure(l, config);
 	return l;
-}
-
-enum status learned_open(struct learned *l, const char *directory)
-{
-	char path[PATH_MAX];
-	uint64_t seed = catalog_seed(l->resolver->catalog);
-	enum status status = ST_NOT_FOUND;
-	if (directory) {
-		snprintf(path, sizeof(path), "%s/cache", directory);
-		status = cache_open_writer(&l->cache, path, l->region_bytes, seed);
-		if (status != ST_OK)
-			log_error("%s: %s; what is learned is answered by this process alone, and gone with it", path,
-				status == ST_SYSTEM ? strerror(errno) : status_text(status));
-	}
-	if (status != ST_OK)
-		status = cache_open_private(&l->cache, l->region_bytes, seed);
-	if (status != ST_OK)
-		return status;
-	cache_keep_stale(l->cache, l->stale ? l->stale_max_age_s : 0);
-	if (!l->in_chain)
-		cache_remove_all(l->cache);
-	return ST_OK;
 }
 
 struct learned *learned_of(const struct resolver *r)

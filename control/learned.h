@@ -13,10 +13,10 @@ struct learned;
 
 // The state of the chain's step. It keeps and answers nothing until it has a region.
 struct learned *learned_of(const struct resolver *);
-// The region in that directory, so that the dataplane answers from it, too; NULL, or where that is not possible (said in
-// the log): memory of this process alone. ST_NO_MEMORY.
+// The region in that directory, so that the dataplane answers from it, too; it is made when the configuration names
+// somebody to learn from. NULL, or where that is not possible (said in the log): memory of this process alone. ST_NO_MEMORY.
 CHECKED enum status learned_open(struct learned *, const char *directory);
-struct cache *learned_cache(struct learned *); // NULL: none was opened
+struct cache *learned_cache(struct learned *); // NULL: there is none (yet)
 uint32_t learned_now_s(const struct learned *); // by the clock of the region's times
 // For tests: milliseconds instead of CLOCK_MONOTONIC, and what the timer would do.
 void learned_set_clock(struct learned *, uint64_t (*now_ms)(void *ctx), void *ctx);
