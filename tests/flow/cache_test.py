@@ -4,6 +4,7 @@
 
 import mmap
 import random
+import threading
 from contextlib import suppress
 
 import dns.edns
@@ -18,6 +19,7 @@ CACHE = Spec(config=FORWARD + ZONE)
 LIMITS = Spec(config=FORWARD + "cache: {max-ttl: 1m, min-ttl: 20s, negative-max-ttl: 40s}\n")
 SMALL = Spec(config=FORWARD + "cache: {size: 1MiB}\n")
 STALE = Spec(config=FORWARD.replace("deadline: 1s", "deadline: 3s") + "cache: {stale-answer-after: 500ms, stale-ttl: 3s}\n")
+ZONES_ONLY = Spec(config=ZONE)
 NO_CACHE = Spec(config=FORWARD + "chain: [authorities, forwarders]\n")
 SOA = "ns.example.net. root.example.net. 1 2 3 4"
 
@@ -507,6 +509,55 @@ def a_chain_without_the_cache_keeps_nothing(rig):
         for _ in range(2):
             rig.ask(name)
         same(server.asked(name), 2, "questions upstream")
+
+
+@test(ZONES_ONLY)
+def a_server_with_nobody_to_learn_from_has_no_cache_until_it_is_given_one(rig):
+    regions = lambda: [place for place in rig.region_directories() if (place / "cache").exists()]
+    same(regions(), [], "cache regions")
+    check("nobody to learn from" in ctl_refused(rig, "cache", "stats"), "no reason")
+    path = Path(f"/run/pollux-rig/{rig.name}/pollux.yaml")
+    path.write_text(path.read_text() + FORWARD)
+    rig.ctl("config", "reload")
+    name = fresh("t60")
+    with upstream(rig) as server:
+        wait_until(lambda: rig.ask(name).rcode() == 0, "an answer", 3, 0.1)
+        wait_until(lambda: rig.counter("cache-hit") or not rig.ask(name), "a hit of the dataplane", 3, 0.05)
+        same((len(regions()), server.asked(name)), (1, 1), "regions, questions upstream")
+
+
+@test(CACHE, long=True)
+def a_large_dump_is_read_and_written_while_everybody_is_served(rig):
+    count, dump = 100000, rig.dir / "large"
+    lines = [json.dumps({"pollux-cache": 1, "written_s": int(time.time())})]
+    for i in range(count):
+        name = f"n{i}.large.example."
+        lines.append(json.dumps({"name": name, "type": "A", "rcode": "NOERROR", "ttl": 3600, "answer": [f"{name} 3600 IN A 198.18.7.1"],
+                                 "authority": [], "additional": []}))
+    dump.write_text("\n".join(lines) + "\n")
+    pauses = []
+
+    def serve_while(*words):
+        """The command's reply, and the longest time for a question over TCP meanwhile."""
+        replies = []
+        thread = threading.Thread(target=lambda: replies.append(rig.ctl_json("cache", *words)))
+        began = time.monotonic()
+        thread.start()
+        longest = 0.0
+        while thread.is_alive():
+            asked = time.monotonic()
+            rig.ask("host.test.example", over="tcp")
+            longest = max(longest, time.monotonic() - asked)
+        pauses.append(f"{words[0]} {time.monotonic() - began:.2f} s, longest wait {longest * 1000:.0f} ms")
+        check(longest < 0.5, pauses[-1])
+        return replies[0]
+
+    rig.ctl("cache", "flush", "all")
+    same(serve_while("load", dump)["loaded"], count)
+    same(len(serve_while("lookup", f"n{count - 1}.large.example")["entries"]), 1)
+    same(serve_while("dump", dump)["written"], count)
+    same(serve_while("flush", "subtree", "large.example")["removed"], count)
+    comment("; ".join(pauses))
 
 
 if __name__ == "__main__":
