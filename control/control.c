@@ -195,7 +195,7 @@ static enum status open_cache(struct control *control)
 static void open_overrides(struct control *control)
 {
 	struct report report = { .emit = control_log_finding };
-	enum status status = overrides_publish(control->resolver, control->catalog, control->config, true, &report);
+	enum status status = overrides_publish(control->resolver, control->catalog, NULL, control->config, &report);
 	if (status != ST_OK)
 		log_error("overrides: errors: %u; rules in use: %u", report.errors,
 			overrides_rules(control->resolver) ? override_rules_count(overrides_rules(control->resolver)) : 0);
@@ -340,7 +340,7 @@ enum status control_reload(struct control *control, struct report *report,
 		return status;
 	status = config_check_recursion(fresh, report);
 	if (status == ST_OK)
-		status = overrides_publish(control->resolver, control->catalog, fresh, false, report);
+		status = overrides_publish(control->resolver, control->catalog, control->config, fresh, report);
 	if (status != ST_OK) {
 		config_free(fresh);
 		return status;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <pollux/log.h>
 #include <pollux/rrtype.h>
+#include <pollux/zonefile.h>
 
 #include "chain.h"
 #include "overrides.h"
@@ -10,6 +13,8 @@
 // What the block in the region was made of, for people.
 struct rulebook {
 	struct override_rules *rules;
+	uint64_t stamp; // of the overrides-file; 0: there is none, or it had errors
+	bool before_clients;
 };
 
 // --- into the region ---
@@ -47,25 +52,59 @@ static enum status read_rules(const struct config *config, struct override_rules
 	return *rules ? ST_OK : ST_NO_MEMORY;
 }
 
-enum status overrides_publish(struct resolver *r, struct catalog *catalog, const struct config *config, bool at_start,
-	struct report *report)
+// Path, size, time and inode of the overrides-file. 0: there is none.
+static uint64_t stamp_of(const struct config *config)
+{
+	if (!config->overrides_file)
+		return 0;
+	size_t bytes = strlen(config->overrides_file) + 2; // a list of one path
+	char *paths = calloc(1, bytes);
+	if (!paths)
+		return 0;
+	strlcpy(paths, config->overrides_file, bytes);
+	uint64_t stamp = zonefile_stamp(paths);
+	free(paths);
+	return stamp;
+}
+
+static void note_difference(void *ctx, const char *key, enum config_effect effect)
+{
+	(void)effect;
+	*(bool *)ctx |= strncmp(key, "override", 8) == 0 || strcmp(key, "chain") == 0;
+}
+
+static bool is_unchanged(const struct rulebook *book, const struct config *running, const struct config *fresh,
+	uint64_t stamp)
+{
+	bool differs = false;
+	if (!running || !book->rules || book->stamp != stamp || (fresh->overrides_file && !stamp))
+		return false;
+	config_differences(running, fresh, note_difference, &differs);
+	return !differs;
+}
+
+enum status overrides_publish(struct resolver *r, struct catalog *catalog, const struct config *running,
+	const struct config *fresh, struct report *report)
 {
 	struct rulebook *book = r->state[STEP_OVERRIDES];
 	struct override_rules *rules;
 	unsigned errors = report->errors;
-	enum status read = read_rules(config, &rules, report), status = read;
-	if (rules && (read == ST_OK || at_start))
-		status = set_block(catalog, rules, config->override_before_clients, report);
+	uint64_t stamp = stamp_of(fresh); // before it is read: what changes meanwhile is read again
+	if (is_unchanged(book, running, fresh, stamp))
+		return ST_OK;
+	enum status read = read_rules(fresh, &rules, report), status = read;
+	if (rules && (read == ST_OK || !running))
+		status = set_block(catalog, rules, fresh->override_before_clients, report);
 	if (status != ST_OK) {
 		override_rules_free(rules);
 		if (report->errors == errors)
-			report_at(report, SEVERITY_ERROR, config->path, 0, 0, "overrides: %s", status_text(status));
+			report_at(report, SEVERITY_ERROR, fresh->path, 0, 0, "overrides: %s", status_text(status));
 		return status;
 	}
 	override_rules_free(book->rules);
-	book->rules = rules;
+	*book = (struct rulebook){ rules, read == ST_OK ? stamp : 0, fresh->override_before_clients };
 	if (override_rules_count(rules))
-		log_info("overrides: %u rules", override_rules_count(rules));
+		log_info("overrides: rules in use: %u", override_rules_count(rules));
 	return read;
 }
 
@@ -128,11 +167,19 @@ static bool has_rules(const void *state)
 	return book->rules && override_rules_count(book->rules);
 }
 
+static void describe_rules(const void *state, char *to, size_t room)
+{
+	const struct rulebook *book = state;
+	snprintf(to, room, "rules: %u%s", book->rules ? override_rules_count(book->rules) : 0,
+		book->before_clients ? ", for what the zones do not hold" : "");
+}
+
 const struct step_kind overrides_step = {
 	.name = "overrides",
 	.help = "answers by rule",
 	.new = new_book,
 	.free = free_book,
 	.in_use = has_rules,
+	.describe = describe_rules,
 	.run = from_overrides,
 };

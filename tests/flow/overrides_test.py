@@ -215,6 +215,16 @@ def commands_show_the_rules_and_which_of_them_a_question_meets(rig):
     check("no RR type" in rig.ctl("override", "test", "x", "Q", check_it=False).stderr, "a bad type is not said")
 
 
+@test(FILE)
+def a_traced_question_names_the_rule_and_its_place(rig):
+    for name, kind, rule, line in (("host3.rack4.dc.example", "AAAA", "host<A>.rack<B:1-9>.dc.example. AAAA 2001:db8:<B>::<A>", 10),
+                                   ("good.ads.example", "A", "good.ads.example any pass", 4)):
+        text = json.dumps(rig.ctl_json("query", name, kind, "trace"))
+        check(f"rule '{rule}' at {rig.dir}/rules:{line}" in text, text)
+    step = next(row for row in rig.ctl_json("chain", "show") if row["step"] == "overrides")
+    same((step["state"], step["has"]), ("in use", "rules: 15"))
+
+
 # Before: clients
 
 @test(CLIENTS)
@@ -252,6 +262,20 @@ def rules_change_at_config_reload_and_an_error_keeps_those_of_before(rig):
     rig.ctl("config", "reload")
     same(rig.dig("only.example", "A", "+short").lines, ["10.0.0.1"])
     check(rig.dig("q.ads.example", "A").status != "NXDOMAIN", "an old rule answers")
+
+
+@test(FILE)
+def at_the_start_bad_lines_are_left_out_and_the_others_count(rig):
+    rules = rig.dir / "rules"
+    rules.write_text("bad<N> A 10.0.0.<M>\nstart.example A 10.0.0.2\n")
+    old, = rig.kill("control")
+    rig.wait_for_restart("control", old)
+    rig.wait_for_control()
+    same(rig.dig("start.example", "A", "+short").lines, ["10.0.0.2"])
+    wait_until(lambda: "rules:1:10: A: there is no <M> in the name" in rig.log("control"), "the log names the bad line")
+    rules.write_text("start.example A 10.0.0.3\n")
+    rig.ctl("config", "reload")
+    same(rig.dig("start.example", "A", "+short").lines, ["10.0.0.3"])
 
 
 @test(FILE)

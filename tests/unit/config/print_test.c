@@ -78,6 +78,9 @@ static void what_was_printed_reads_back_to_the_same(void **state)
 		"timeout: 1999ms, deadline: 1m, max-open: 1}\n",
 		"answers: {udp-size: 512, any-udp: full}\ntcp: {idle-timeout: 1h, max-pipelined: 65535}\n",
 		"log: {level: error, target: syslog}\n",
+		"overrides:\n- {name: 'ws<N:3>.', type: A, answer: ['10.0.0.<N>', 192.0.2.1], ttl: 5m}\n"
+		"- {name: '*', answer: \"nxdomain\"}\n- {name: t, type: TXT, answer: '\"a; b\" c'}\n"
+		"overrides-file: rules\noverride-before: clients\n",
 	};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		expect_round_trip(texts[i]);

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <pollux/config.h>
+#include <pollux/overrides.h>
 
 // What a report said, one "line:column: severity: text" per line.
 struct said {
@@ -318,6 +319,63 @@ static void options_that_contradict_each_other_are_refused_with_their_place(void
 		expect_error(cases[i].text, cases[i].message);
 }
 
+static void rules_are_read_with_the_rest_and_their_errors_have_a_place(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *message;
+	} wrong[] = {
+		{ "overrides: [{answer: drop}]\n", "1:13: error: overrides[0] lacks its 'name'" },
+		{ "overrides: [{name: a}]\n", "1:13: error: overrides[0] lacks its 'answer'" },
+		{ "overrides:\n  - {name: a, type: A, answer: 192.0.2.300}\n",
+			"2:32: error: A: expected an IPv4 address, found \"192.0.2.300\"" },
+		{ "overrides:\n  - name: a\n    type: A\n    answer: [192.0.2.1, 192.0.2.x]\n",
+			"4:25: error: A: expected an IPv4 address, found \"192.0.2.x\"" },
+		{ "overrides:\n  - {name: 'x<N>', type: A, answer: '192.0.2.<M>'}\n",
+			"2:38: error: A: there is no <M> in the name" },
+		{ "overrides:\n  - {name: a, type: Q, answer: drop}\n", "2:21: error: 'Q' is no RR type" },
+		{ "overrides:\n  - {name: a, ttl: 5x, answer: drop}\n",
+			"2:20: error: overrides[].ttl: expected a TTL such as 300 or 1h, found '5x'" },
+		{ "overrides:\n  - {name: a, answer: drop}\n  - {name: a, answer: pass}\n",
+			"3:12: error: another answer for this name and type; the first is at /etc/pollux/t.conf:2" },
+		{ "override-before: cache\n", "1:18: error: override-before: 'cache' is not zones or clients" },
+	};
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		expect_error(wrong[i].text, wrong[i].message);
+	struct config *config = read_good("overrides:\n  - {name: 'ws<N>', type: A, answer: '10.0.0.<N>', ttl: 1h}\n"
+					  "  - {name: b, type: TXT, answer: [one, two]}\noverride-before: clients\n");
+	struct override_rules *rules;
+	struct report report = { .emit = NULL };
+	struct override_info info;
+	assert_int_equal(config_overrides(config, &rules, &report), ST_OK);
+	assert_int_equal(override_rules_count(rules), 2);
+	override_rules_info(rules, 0, &info);
+	assert_string_equal(info.name, "ws<N>");
+	assert_string_equal(info.answer, "10.0.0.<N>");
+	assert_int_equal(info.ttl_s, 3600);
+	assert_int_equal(info.line, 2);
+	override_rules_info(rules, 1, &info);
+	assert_string_equal(info.answer, "one, two");
+	assert_int_equal(info.ttl_s, 60);
+	assert_true(config->override_before_clients);
+	override_rules_free(rules);
+	config_free(config);
+}
+
+static void a_missing_overrides_file_is_named_and_leaves_the_other_rules(void **state)
+{
+	(void)state;
+	struct said said = { .bytes = 0 };
+	struct report report = { .emit = NULL, .ctx = &said };
+	struct config *config = read_good("overrides: [{name: a, answer: drop}]\noverrides-file: /nonexistent/rules\n");
+	struct override_rules *rules;
+	assert_int_equal(config_overrides(config, &rules, &report), ST_NOT_FOUND);
+	assert_int_equal(report.errors, 1);
+	assert_int_equal(override_rules_count(rules), 1);
+	override_rules_free(rules);
+	config_free(config);
+}
+
 static void all_errors_of_a_file_come_in_one_pass(void **state)
 {
 	(void)state;
@@ -399,6 +457,8 @@ int main(void)
 		cmocka_unit_test(every_option_of_a_full_file_is_taken),
 		cmocka_unit_test(each_kind_of_error_names_its_line_and_column),
 		cmocka_unit_test(options_that_contradict_each_other_are_refused_with_their_place),
+		cmocka_unit_test(rules_are_read_with_the_rest_and_their_errors_have_a_place),
+		cmocka_unit_test(a_missing_overrides_file_is_named_and_leaves_the_other_rules),
 		cmocka_unit_test(all_errors_of_a_file_come_in_one_pass),
 		cmocka_unit_test(a_file_full_of_errors_ends_after_a_hundred_and_says_so),
 		cmocka_unit_test(files_of_other_systems_are_read),
