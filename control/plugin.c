@@ -570,6 +570,7 @@ void plugin_set_limits(struct plugin *p, const struct plugin_config *config)
 {
 	p->time_limit_ms = config->time_limit_ms;
 	p->deadline_ms = config->deadline_ms;
+	p->every_question = config->every_question;
 }
 
 struct plugin *plugin_load(const struct plugin_config *config, struct event_base *base,

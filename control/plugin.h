@@ -67,6 +67,7 @@ struct plugin {
 	char failed[320];
 	uint64_t stamp; // of the file
 	unsigned time_limit_ms, deadline_ms;
+	bool every_question;
 	struct event_base *base;
 	struct plugin_mailbox *mailbox;
 	struct plugin_watchdog *watchdog;

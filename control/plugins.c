@@ -349,6 +349,18 @@ void plugins_respond(struct ask *ask)
 	}
 }
 
+bool plugins_want_all(const struct resolver *r)
+{
+	const struct plugins *s = plugins_of(r);
+	const struct plugin *p;
+	TAILQ_FOREACH(p, &s->list, link)
+	{
+		if (p->door && p->every_question)
+			return true;
+	}
+	return false;
+}
+
 void plugins_each(const struct resolver *r, void (*visit)(void *ctx, const struct plugin *), void *ctx)
 {
 	const struct plugins *s = plugins_of(r);

@@ -14,5 +14,7 @@ enum pollux_access plugins_allow(struct ask *);
 void plugins_respond(struct ask *);
 // May this TCP client stay?
 bool plugins_accept(const struct resolver *, const struct sockaddr *client);
+// The dataplane is to answer nothing itself.
+bool plugins_want_all(const struct resolver *);
 // In the order of the configuration, those that could not be loaded, too.
 void plugins_each(const struct resolver *, void (*visit)(void *ctx, const struct plugin *), void *ctx);

@@ -400,7 +400,7 @@ enum status resolver_on_opcode(struct resolver *r, unsigned opcode, uint8_t righ
 
 uint16_t resolver_opcodes(const struct resolver *r)
 {
-	unsigned bits = 0;
+	unsigned bits = plugins_want_all(r);
 	for (unsigned i = 1; i < 16; i++)
 		bits |= r->opcode[i].run ? 1u << i : 0;
 	return (uint16_t)bits;

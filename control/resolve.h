@@ -66,7 +66,7 @@ bool resolver_uses_step(const struct resolver *, enum chain_step);
 unsigned resolver_rights(const struct resolver *, const struct sockaddr_storage *);
 // Whether a TCP client with this address may stay.
 bool resolver_accepts(const struct resolver *, const struct sockaddr_storage *);
-// Bit n: somebody handles opcode n; for the policy, so that the dataplane passes such messages up.
+// Bit n: somebody handles opcode n, bit 0: a plugin wants to see every question; for the policy, so that the dataplane passes such messages up.
 uint16_t resolver_opcodes(const struct resolver *);
 
 struct resolver_counters {

@@ -214,7 +214,8 @@ static void take_client(struct parties *parties, const struct frame *frame)
 	parties->client_bytes = ip4 ? 4 : 16;
 }
 
-// An opcode that somebody in control understands. That one judges its sender as well.
+// An opcode that somebody in control understands; QUERY is one when a plugin wants to see every question. Control judges the
+// sender as well.
 static bool is_for_control(const struct worker *worker, const struct query *query)
 {
 	return worker->policy.opcodes >> ((query->flags & FLAG_OPCODE) >> 11) & 1;
@@ -283,7 +284,7 @@ static enum counter write_reply(
 	const struct query *query = &burst->query[q];
 	const struct policy *policy = &worker->policy;
 	*detail = 0;
-	if (burst->refused[q] && is_for_control(worker, query))
+	if ((burst->refused[q] || worker->policy.opcodes & 1) && is_for_control(worker, query))
 		return COUNTER_miss;
 	if (worker->judges_clients && !(policy = policy_for_client(worker)))
 		return refuse_client(worker, query, reply);

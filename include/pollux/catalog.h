@@ -23,7 +23,8 @@
 // sees half a change.
 struct policy {
 	uint16_t udp_size;	// ceiling of a UDP answer in octets, 512..DNS_UDP_CEILING_BYTES
-	uint16_t opcodes;	// bit n: control has somebody who understands opcode n; the others are NOTIMP
+	uint16_t opcodes;	// bit n: control has somebody who understands opcode n; the others are NOTIMP. Bit 0,
+				// QUERY: control answers everything itself
 	unsigned has_chain : 1; // somebody behind the zones may know more: RA is set, RD questions are a miss
 	unsigned any_full : 1;	// ANY over UDP gets every RRset, not one (RFC 8482)
 	unsigned minimal : 1;	// no additional records but the glue of referrals

@@ -54,6 +54,7 @@ struct plugin_config {
 	char *options; // NULL: none
 	unsigned time_limit_ms; // of one call
 	unsigned deadline_ms;	// of one question
+	bool every_question;	// the dataplane answers nothing itself
 };
 
 // The steps of the resolver chain, in the order they have unless the configuration says otherwise.

@@ -115,7 +115,8 @@ struct pollux_plugin {
 	uint32_t opcodes;
 
 	// Asked before anything else about each question that reaches pollux-control: those over TCP, and
-	// those that the dataplane cannot answer from zones, overrides and cache.
+	// those that the dataplane cannot answer from zones, overrides and cache; with the configuration's
+	// every-question about all. A plugin that could not be loaded or is disabled has no say.
 	enum pollux_access (*allow)(void *state, const struct pollux_question *);
 	// A TCP client connects. POLLUX_ALLOW, or else it is closed at once.
 	enum pollux_access (*accept)(void *state, const struct sockaddr *client);

@@ -170,6 +170,23 @@ def what_finds_no_room_is_left_out_and_the_reply_stays_whole(rig):
     same(sum(len(rrset) for rrset in reply.additional), 2, "different records")
 
 
+@test(SIGNED)
+def a_plugin_may_judge_and_see_every_question(rig):
+    same(rig.dig("host.test.example", "A").additional, [])  # the dataplane's own
+    reconfigure(rig, plugins(("sign", "every-question: true"), ("gate",)) + ZONE)
+
+    def signed():
+        found = rig.dig("host.test.example", "A")
+        return found if any("signed.example." in line for line in found.additional) else None
+    found = wait_until(signed, "the plugin sees a question of a zone")
+    same((found.status, "aa" in found.flags, len(found.answer)), ("NOERROR", True, 1))
+    same(rig.dig("refused.test.example", "A").status, "REFUSED")
+    same(rig.raw(query_wire("dropped.test.example"), timeout=0.5), None)
+    reconfigure(rig, plugins(("sign",)) + ZONE)
+    wait_until(lambda: not rig.dig("host.test.example", "A").additional, "the dataplane answers again")
+    same(rig.dig("refused.test.example", "A").status, "NXDOMAIN")
+
+
 # The tutorial
 
 @test(SIGNED)

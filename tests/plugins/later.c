@@ -11,7 +11,11 @@
 
 #include <pollux/plugin.h>
 
+#define THREADS_MAX 64
+
 static const struct pollux_host *host;
+static pthread_t threads[THREADS_MAX];
+static unsigned thread_count;
 
 static bool later_init(const struct pollux_host *its_host, const char *options, void **state)
 {
@@ -43,17 +47,24 @@ static void *in_thread(void *ctx)
 	return NULL;
 }
 
+static void later_fini(void *state)
+{
+	(void)state;
+	while (thread_count)
+		pthread_join(threads[--thread_count], NULL);
+}
+
 static enum pollux_result later_lookup(
 	void *state, const struct pollux_question *q, struct pollux_reply *reply)
 {
 	(void)state;
-	pthread_t thread;
 	if (strncmp(q->name, "timer", 5) == 0)
 		return host->after(host, 20, on_time, reply) ? POLLUX_WAIT : POLLUX_ERROR;
 	if (strncmp(q->name, "thread", 6) == 0) {
-		if (pthread_create(&thread, NULL, in_thread, reply) != 0)
+		if (thread_count == THREADS_MAX ||
+			pthread_create(&threads[thread_count], NULL, in_thread, reply) != 0)
 			return POLLUX_ERROR;
-		pthread_detach(thread);
+		thread_count++;
 		return POLLUX_WAIT;
 	}
 	if (strncmp(q->name, "never", 5) == 0)
@@ -72,4 +83,5 @@ static enum pollux_result later_lookup(
 	return POLLUX_PASS;
 }
 
-const struct pollux_plugin pollux_plugin = { POLLUX_PLUGIN, .init = later_init, .lookup = later_lookup };
+const struct pollux_plugin pollux_plugin = { POLLUX_PLUGIN, .init = later_init, .fini = later_fini,
+	.lookup = later_lookup };
