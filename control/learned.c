@@ -373,8 +373,12 @@ static enum outcome hit(struct learned *l, struct ask *ask, const struct cache_k
 	enum outcome outcome = reply_with(l, ask, key, entry, now_s);
 	if (outcome == PASS)
 		return PASS;
-	ask_note(ask, "%s learned %u s ago, TTL left %u s", kind_of(entry), now_s - entry->stored_at_s,
-		entry->expires_at_s - now_s);
+	if (was_stale_when_stored(entry))
+		ask_note(ask, "%s, expired %u s ago; asked again in %u s", kind_of(entry), now_s - end_of(entry),
+			entry->expires_at_s - now_s);
+	else
+		ask_note(ask, "%s learned %u s ago, TTL left %u s", kind_of(entry), now_s - entry->stored_at_s,
+			entry->expires_at_s - now_s);
 	l->counters.hits++;
 	if (was_stale_when_stored(entry))
 		l->counters.stale++;
