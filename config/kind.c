@@ -558,7 +558,7 @@ static bool read_clients(void *to, const char *text, const struct where *where, 
 	text += item.denies;
 	if (read_access_word(&item, text)) {
 		if (item.denies && item.word != ACCESS_LOCAL)
-			return say(problem, room, "is %s, said with one word too many", item.word == ACCESS_ANY ? "none" : "any");
+			return say(problem, room, "means %s: write that", item.word == ACCESS_ANY ? "none" : "any");
 		*(struct access_item *)to = item;
 		return true;
 	}
