@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <pollux/name.h>
 
@@ -140,6 +141,10 @@ static void set_image(json_t *data, const struct image *image)
 	json_object_set_new(data, "records", json_integer(image->records));
 	json_object_set_new(data, "names", json_integer(image->names));
 	json_object_set_new(data, "signed", json_boolean(image->is_signed));
+	if (image->expires) {
+		int64_t now_s = (int64_t)time(NULL);
+		json_object_set_new(data, "signatures_expire", json_time((uint64_t)(now_s + image_expires_in_s(image, (uint64_t)now_s))));
+	}
 	json_object_set_new(data, "image_bytes", json_integer((json_int_t)image->bytes));
 	json_object_set_new(data, "loaded", json_time(image->loaded_at_s));
 }

@@ -12,6 +12,7 @@
 #include <pollux/zonefile.h>
 
 #include "added.h"
+#include "expiry.h"
 #include "gather.h"
 #include "loader.h"
 #include "publish.h"
@@ -106,6 +107,7 @@ struct publisher {
 	struct catalog *catalog;
 	struct loader *loader;
 	struct reclaimer *reclaimer;
+	struct expiry *expiry;
 	char *where, *image_directory, *added_path;
 	struct zone_tree zones;
 	struct zone_queue queue;
@@ -1179,7 +1181,8 @@ enum status publisher_new(struct publisher **out, struct event_base *base, struc
 	p->where = strdup(where);
 	p->reclaimer = reclaimer_new(base, catalog, door);
 	p->loader = loader_new(base, threads, p->left_zones ? NULL : all_cpus, catalog_seed(catalog), on_progress, p);
-	if (!p->where || !p->slice || !p->reclaimer || !p->loader) {
+	p->expiry = p->reclaimer && p->loader ? expiry_new(base, catalog, p->loader, p->reclaimer) : NULL;
+	if (!p->where || !p->slice || !p->expiry) {
 		publisher_free(p);
 		return ST_NO_MEMORY;
 	}
@@ -1235,6 +1238,7 @@ void publisher_free(struct publisher *p)
 		return;
 	loader_free(p->loader);
 	p->loader = NULL;
+	expiry_free(p->expiry);
 	if (p->slice)
 		event_free(p->slice);
 	struct zone *zone;

@@ -83,6 +83,7 @@ struct zone_builder {
 	bool has_nsec3; // or a signature of one
 	struct draft_chain nsec, nsec3; // at most one of them has links
 	uint32_t *own_link; // NSEC3: of each name, the index of the link with its hash + 1, or 0; NULL: not known
+	uint32_t expires; // the first signature, as in the image
 	uint64_t *part_at; // octets: where each part of the names goes among the nodes of the image; see compile.c
 	uint64_t hashed_bytes; // of the NSEC3 nodes
 	uint32_t names_in_table; // of the image

@@ -699,7 +699,7 @@ void zone_builder_write(struct zone_builder *b, void *room, const struct zonefil
 		.records = (uint32_t)b->record_count, .names = b->names_in_table,
 		.bucket_count = bucket_count(b->names_in_table),
 		.apex_labels = apex->labels, .apex_bytes = apex->bytes,
-		.is_signed = has_chain(b) };
+		.is_signed = has_chain(b), .expires = b->expires };
 	memcpy(image->apex, apex->name, apex->bytes);
 	struct press p = { .b = b, .image = image, .at = image->apex + apex->bytes };
 	align(&p, CACHE_LINE_BYTES);

@@ -172,6 +172,16 @@ static bool *signed_mark(struct judge *j, uint16_t type)
 	return NULL;
 }
 
+// RFC 4034 3.1.5: which is the earlier one is told by serial number arithmetic.
+static void note_expiration(struct zone_builder *b, const struct draft_record *r)
+{
+	if (r->rdata_bytes <= RRSIG_FIXED_BYTES)
+		return;
+	uint32_t expires = load_be32(r->rdata + 8);
+	if (!b->expires || (int32_t)(expires - b->expires) < 0)
+		b->expires = expires ? expires : 1;
+}
+
 static void judge_rrsets(struct judge *j)
 {
 	for (const struct draft_record *r = j->name->first; r; r = r->next) {
@@ -185,6 +195,7 @@ static void judge_rrsets(struct judge *j)
 			continue;
 		}
 		*mark = j->has_signature = true;
+		note_expiration(j->b, r);
 		enum rule rule = judge_signature(j, r);
 		if (rule != RULES)
 			tell(j, rule, j->name, type, r);

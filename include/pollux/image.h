@@ -44,7 +44,7 @@ struct image {
 	uint32_t nsec3_ref;	// struct nsec3_link[nsec3_count] in hash order, or 0
 	uint32_t nsec3_count;
 	uint32_t salt_ref;
-	uint32_t unused_ref;
+	uint32_t expires;	// when the first of its signatures runs out: RFC 4034 3.1.5; 0: not signed
 	uint8_t apex[]; // apex_bytes, folded
 };
 
@@ -123,6 +123,12 @@ struct additional {
 	uint16_t name_at;	// offset in the data of the name, for the owner's pointer
 	uint16_t required;	// in-domain glue: without it the referral is useless, RFC 9471 3.1
 };
+
+// Seconds until the first of its signatures runs out; INT64_MAX: it has none.
+static inline int64_t image_expires_in_s(const struct image *image, uint64_t now_s)
+{
+	return image->expires ? (int32_t)(image->expires - (uint32_t)now_s) : INT64_MAX;
+}
 
 // It holds the place of a zone that should be served and could not be loaded: its names are here and nowhere else, and
 // nobody can say anything about them.

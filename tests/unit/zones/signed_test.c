@@ -47,6 +47,7 @@ static const char nsec3_zone[] = // with opt-out
 
 static char told[1 << 16];
 static unsigned lines;
+static uint32_t expires; // of the image
 
 static void take_line(void *ctx, enum severity severity, const char *file, unsigned line, unsigned column, const char *text)
 {
@@ -72,6 +73,12 @@ static const char *judge_at(const char *text, uint64_t now_s)
 	assert_int_equal(zonefile_read_text(text, strlen(text), "zone", apex, zone_builder_add, builder, &report), ST_OK);
 	enum status status = zone_builder_check(builder);
 	assert_int_equal(status, report.errors ? ST_INVALID : ST_OK);
+	if (status == ST_OK) {
+		static uint8_t room[1 << 16] __attribute__((aligned(64)));
+		assert_true(zone_builder_image_bytes(builder, NULL) <= sizeof(room));
+		zone_builder_write(builder, room, NULL, 1);
+		expires = ((struct image *)(void *)room)->expires;
+	}
 	zone_builder_free(builder);
 	return told;
 }
@@ -114,6 +121,19 @@ static void signatures_are_judged_by_the_time_given(void **state)
 	assert_non_null(strstr(judge_at(nsec_zone, NOW_S + 366 * 86400), "s.test.: SOA: this RRSIG has expired\n"));
 	assert_non_null(strstr(judge_at(nsec_zone, NOW_S - 366 * 86400), "s.test.: SOA: this RRSIG is not valid yet\n"));
 	assert_string_equal(judge_at(nsec_zone, 0), "");
+}
+
+static void the_image_says_when_its_first_signature_runs_out(void **state)
+{
+	(void)state;
+	judge_at(nsec_zone, NOW_S);
+	assert_int_equal(expires, 1798761600); // 2027-01-01
+	judge_with(nsec_zone, "NSEC 13 5 60 20270101000000", "NSEC 13 5 60 20261202000000");
+	assert_int_equal(expires, 1796169600);
+	judge_with(nsec_zone, "NSEC 13 5 60 20270101000000", "NSEC 13 5 60 20280101000000");
+	assert_int_equal(expires, 1798761600);
+	judge_at("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.x.\n", NOW_S);
+	assert_int_equal(expires, 0);
 }
 
 static void of_each_kind_ten_are_told_and_the_rest_counted(void **state)
@@ -203,6 +223,7 @@ int main(void)
 		cmocka_unit_test(an_rrset_without_a_signature_is_told),
 		cmocka_unit_test(a_signature_for_nothing_is_told),
 		cmocka_unit_test(signatures_are_judged_by_the_time_given),
+		cmocka_unit_test(the_image_says_when_its_first_signature_runs_out),
 		cmocka_unit_test(of_each_kind_ten_are_told_and_the_rest_counted),
 		cmocka_unit_test(a_signature_by_an_unknown_key_or_another_zone_is_told),
 		cmocka_unit_test(a_name_without_its_nsec_is_told),
