@@ -73,6 +73,15 @@ static uint32_t negative_ttl(const struct keep_rules *rules, const struct messag
 	return least(least(soa->ttl, minimum > TTL_MAX_S ? 0 : minimum), rules->negative_max_ttl_s);
 }
 
+// RFC 4034 3.1.5: serial arithmetic. A signature that has run out already limits nothing: it is no better tomorrow.
+static uint32_t signed_for(const struct keep_rules *rules, const struct message_rr *rr)
+{
+	if (rr->type != TYPE_RRSIG || rr->rdata_bytes < 12 || !rules->wall_s)
+		return TTL_MAX_S;
+	int32_t left = (int32_t)(load_be32(rr->rdata + 8) - rules->wall_s);
+	return left > 0 ? (uint32_t)left : TTL_MAX_S;
+}
+
 static uint32_t inside(const struct keep_rules *rules, uint32_t ttl)
 {
 	uint32_t floor = least(rules->min_ttl_s, rules->max_ttl_s);
@@ -91,7 +100,7 @@ enum keep_reason keep_judge(
 	uint32_t ttl = TTL_MAX_S;
 	for (unsigned i = m->section_at[SECTION_ANSWER]; i < m->section_at[SECTION_ANSWER + 1]; i++) {
 		if (is_wanted(key, &m->rr[i]))
-			ttl = least(ttl, inside(rules, m->rr[i].ttl));
+			ttl = least(least(ttl, inside(rules, m->rr[i].ttl)), signed_for(rules, &m->rr[i]));
 	}
 	keep->negative = m->rcode == RCODE_NXDOMAIN || !has_data(key, m);
 	if (keep->negative) {
@@ -103,7 +112,7 @@ enum keep_reason keep_judge(
 	// RFC 4035 4.5: an answer ends with the first of its proofs.
 	for (unsigned i = m->section_at[SECTION_AUTHORITY]; i < m->section_at[SECTION_AUTHORITY + 1]; i++) {
 		if (key->dnssec_ok && is_proof(&m->rr[i]))
-			ttl = least(ttl, inside(rules, m->rr[i].ttl));
+			ttl = least(least(ttl, inside(rules, m->rr[i].ttl)), signed_for(rules, &m->rr[i]));
 	}
 	keep->ttl_s = ttl;
 	return ttl ? KEEP_IT : KEEP_NOT_TTL;

@@ -35,6 +35,7 @@ extern const char *const keep_reason_key[KEEP_REASON_COUNT];
 
 struct keep_rules {
 	unsigned max_ttl_s, min_ttl_s, negative_max_ttl_s;
+	uint32_t wall_s; // since 1970: nothing outlives its signatures (RFC 4035 5.3.3); 0: they are not looked at
 };
 
 // Of the whole: the life of its first part to die, and whether it says that there is no such name or type.

@@ -96,6 +96,7 @@ static enum keep_reason store(struct learned *l, const struct cache_key *at, con
 		.authentic = verdict->flags & FLAG_AD,
 		.why = verdict->why };
 	struct keep keep;
+	l->rules.wall_s = (uint32_t)time(NULL);
 	enum keep_reason reason = keep_judge(&keep, &l->rules, key, m);
 	if (m->rcode == RCODE_NXDOMAIN && resolver_holds(l->resolver, key->name))
 		reason = KEEP_NOT_HELD;
@@ -467,7 +468,9 @@ enum status learned_open(struct learned *l, const char *directory)
 static void learned_reconfigure(void *state, const struct config *config)
 {
 	struct learned *l = state;
-	l->rules = (struct keep_rules){ config->cache_max_ttl_s, config->cache_min_ttl_s, config->cache_negative_max_ttl_s };
+	l->rules = (struct keep_rules){ .max_ttl_s = config->cache_max_ttl_s,
+		.min_ttl_s = config->cache_min_ttl_s,
+		.negative_max_ttl_s = config->cache_negative_max_ttl_s };
 	l->failure_ttl_s = config->cache_failure_ttl_s;
 	l->prefetch = config->cache_prefetch;
 	l->stale = config->cache_stale;

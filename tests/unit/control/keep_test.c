@@ -209,6 +209,25 @@ static void signatures_and_proofs_are_kept_for_those_who_want_them_and_end_the_a
 	expect_kept(250);
 }
 
+static void nothing_outlives_its_signatures(void **state)
+{
+	(void)state;
+	struct keep_rules now = rules;
+	struct keep keep = { 0 };
+	make(RCODE_NOERROR, "www.example.com. 300 A 192.0.2.1\nwww.example.com. 300 RRSIG " SIGNATURE("A"), "", "");
+	key.dnssec_ok = true;
+	now.wall_s = 1893456000 - 40; // 2030-01-01 less 40 s
+	assert_int_equal(keep_judge(&keep, &now, &key, &m), KEEP_IT);
+	assert_int_equal(keep.ttl_s, 40);
+	now.wall_s = 1893456000 + 40; // it has run out: whoever validates will see that
+	assert_int_equal(keep_judge(&keep, &now, &key, &m), KEEP_IT);
+	assert_int_equal(keep.ttl_s, 300);
+	key.dnssec_ok = false;
+	now.wall_s = 1893456000 - 40;
+	assert_int_equal(keep_judge(&keep, &now, &key, &m), KEEP_IT);
+	assert_int_equal(keep.ttl_s, 300);
+}
+
 static void owners_equal_to_the_question_become_pointers_to_it(void **state)
 {
 	(void)state;
@@ -241,6 +260,7 @@ int main(void)
 		cmocka_unit_test_teardown(the_soa_of_a_no_dies_with_it_and_ttls_stay_inside_the_rules, tear_down),
 		cmocka_unit_test_teardown(
 			signatures_and_proofs_are_kept_for_those_who_want_them_and_end_the_answer, tear_down),
+		cmocka_unit_test_teardown(nothing_outlives_its_signatures, tear_down),
 		cmocka_unit_test_teardown(owners_equal_to_the_question_become_pointers_to_it, tear_down),
 		cmocka_unit_test_teardown(what_finds_no_room_is_not_kept_at_all, tear_down),
 	};
