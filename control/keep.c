@@ -10,7 +10,6 @@
 #define FIRST_META_TYPE 128  // to 255: RFC 6895 3.1
 #define LAST_META_TYPE 255
 #define FIRST_META_CLASS 254 // NONE and ANY, RFC 6895 3.2
-#define TYPE_TSIG_CODE 250
 
 const char *const keep_reason_key[KEEP_REASON_COUNT] = {
 	[KEEP_IT] = "kept",
@@ -29,17 +28,20 @@ static bool is_proof(const struct message_rr *rr)
 	return rr->type == TYPE_RRSIG || rr->type == TYPE_NSEC || rr->type == TYPE_NSEC3;
 }
 
-// RFC 4035 3.2.1: those who did not set DO get them only by name.
+static bool is_data(uint16_t type)
+{
+	return type != 0 && type != TYPE_OPT && (type < FIRST_META_TYPE || type > LAST_META_TYPE);
+}
+
+// RFC 4035 3.2.1: those who did not set DO get proofs only by name. What is no data (TSIG, and nonsense) was between neighbours.
 static bool is_wanted(const struct learned_key *key, const struct message_rr *rr)
 {
-	return rr->type != TYPE_TSIG_CODE && (key->dnssec_ok || key->type == rr->type || !is_proof(rr));
+	return is_data(rr->type) && (key->dnssec_ok || key->type == rr->type || !is_proof(rr));
 }
 
 static bool is_about_data(const struct learned_key *key)
 {
-	return key->type != 0 && key->type != TYPE_OPT &&
-	       (key->type < FIRST_META_TYPE || key->type > LAST_META_TYPE) && key->class != 0 &&
-	       key->class < FIRST_META_CLASS;
+	return is_data(key->type) && key->class != 0 && key->class < FIRST_META_CLASS;
 }
 
 static const struct message_rr *find(const struct message *m, enum section section, const uint8_t *owner, uint16_t type)
