@@ -327,6 +327,18 @@ def an_empty_question_is_refused_in_12_octets(rig):
 
 
 @test(PLAIN)
+def a_response_is_never_answered_and_spoils_nothing(rig):
+    response, question = query_wire("host.test.example", flags=0x8100), query_wire("host.test.example", ident=0x5678)
+    before = rig.counter("drop-dns-response")
+    same(rig.raw(response, timeout=0.3), None, "over UDP")
+    wait_until(lambda: rig.counter("drop-dns-response") == before + 1, "it is counted", 3)
+    with socket.create_connection((SERVICE_4, 53), timeout=2) as sock:
+        for wire in (response, question):
+            sock.sendall(struct.pack("!H", len(wire)) + wire)
+        same(read_message(sock)[:2], b"\x56\x78", "the first reply over TCP")
+
+
+@test(PLAIN)
 def several_questions_are_a_format_error(rig):
     for over in ("udp", "tcp"):
         reply = rig.raw(several(("host.test.example",), ("host.test.example", "AAAA")), over)
