@@ -52,7 +52,7 @@ static void list_plugin(void *ctx, const struct plugin *p)
 	} counters[] = {
 		{ "calls", p->counters.calls },
 		{ "answers", p->counters.answers },
-		{ "errors", p->counters.errors },
+		{ "errors", atomic_load(&p->counters.errors) },
 		{ "refused", p->counters.refused },
 		{ "dropped", p->counters.dropped },
 		{ "added", p->counters.added },

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@ struct pollux_event {
 	struct event *event;
 	void (*run)(void *ctx);
 	void *ctx;
+	unsigned state; // the number of that it belongs to
 	bool once;
 };
 
@@ -427,7 +429,7 @@ static struct pollux_event *add_event(const struct pollux_host *host, int fd, sh
 	struct pollux_event *e = calloc(1, sizeof(*e));
 	if (!e)
 		return NULL;
-	*e = (struct pollux_event){ .plugin = p, .run = run, .ctx = ctx, .once = wait };
+	*e = (struct pollux_event){ .plugin = p, .run = run, .ctx = ctx, .state = p->states, .once = wait };
 	LIST_INSERT_HEAD(&p->events, e, link);
 	e->event = event_new(p->base, fd, what, on_event, e);
 	if (e->event && event_add(e->event, wait) == 0)
@@ -612,17 +614,48 @@ static void end_state(struct plugin *p, const struct pollux_plugin *door, void *
 	end_call(p, "fini", began);
 }
 
+static void free_events(struct plugin *p, unsigned first_state, unsigned last_state)
+{
+	struct pollux_event *e, *next;
+	LIST_FOREACH_SAFE(e, &p->events, link, next)
+	{
+		if (e->state >= first_state && e->state <= last_state)
+			free_event(e);
+	}
+}
+
+static void empty_mailbox(struct plugin *p)
+{
+	struct pollux_reply *reply, *next;
+	pthread_mutex_lock(&p->mailbox->lock);
+	STAILQ_FOREACH_SAFE(reply, &p->mailbox->completed, completed, next)
+	{
+		if (reply->plugin != p)
+			continue;
+		STAILQ_REMOVE(&p->mailbox->completed, reply, pollux_reply, completed);
+		reply->stage = REPLY_TAKEN;
+	}
+	pthread_mutex_unlock(&p->mailbox->lock);
+}
+
 bool plugin_set_options(struct plugin *p, const char *options)
 {
 	char *own = strdup(options);
 	void *state;
+	p->states++;
 	if (!own || !init_state(p, p->door, own, &state)) {
 		log_error("plugin %s: its init has failed with the new options; it goes on with the old ones",
 			p->name);
+		free_events(p, p->states, p->states);
+		p->states--;
 		free(own);
 		return false;
 	}
 	end_state(p, p->door, p->state);
+	free_events(p, 0, p->states - 1);
+	empty_mailbox(p);
+	while (!LIST_EMPTY(&p->open))
+		plugin_reply_free(LIST_FIRST(&p->open));
 	free(p->options);
 	p->options = own;
 	p->state = state;
@@ -639,25 +672,11 @@ static void free_replies(struct reply_list *list)
 	}
 }
 
-static void empty_mailbox(struct plugin *p)
-{
-	struct pollux_reply *reply, *next;
-	pthread_mutex_lock(&p->mailbox->lock);
-	STAILQ_FOREACH_SAFE(reply, &p->mailbox->completed, completed, next)
-	{
-		if (reply->plugin == p)
-			STAILQ_REMOVE(&p->mailbox->completed, reply, pollux_reply, completed);
-	}
-	pthread_mutex_unlock(&p->mailbox->lock);
-}
-
 void plugin_unload(struct plugin *p)
 {
-	struct pollux_event *e;
 	if (p->started)
 		end_state(p, p->door, p->state);
-	while ((e = LIST_FIRST(&p->events)))
-		free_event(e);
+	free_events(p, 0, UINT_MAX);
 	if (p->mailbox)
 		empty_mailbox(p);
 	free_replies(&p->open);

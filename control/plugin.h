@@ -27,11 +27,13 @@ struct plugin;
 struct plugin_watchdog;
 
 struct plugin_counters {
-	uint64_t calls, answers, errors; // errors: what it says itself, and answers that were none
-	uint64_t refused, dropped;	 // questions and clients
-	uint64_t added;			 // records, to replies of others
-	uint64_t slow, late;		 // calls over the time limit; deadlines that have passed
-	uint64_t passed_by;		 // questions not asked, for it rested or had too many open
+	uint64_t calls, answers;
+	_Atomic uint64_t
+		errors; // what it says itself, and answers that were none; threads of the plugin count, too
+	uint64_t refused, dropped; // questions and clients
+	uint64_t added;		   // records, to replies of others
+	uint64_t slow, late;	   // calls over the time limit; deadlines that have passed
+	uint64_t passed_by;	   // questions not asked, for it rested or had too many open
 };
 
 // A reply that a plugin makes or looks at.
@@ -77,6 +79,7 @@ struct plugin {
 	LIST_HEAD(reply_list, pollux_reply) open, free;
 	unsigned open_count;
 	LIST_HEAD(, pollux_event) events;
+	unsigned states;			    // made so far: events go with theirs
 	void (*on_deadline)(struct pollux_reply *); // its owner's
 };
 
@@ -95,6 +98,7 @@ uint64_t plugin_stamp(const char *file);
 struct plugin *plugin_load(const struct plugin_config *, struct event_base *, struct plugin_mailbox *,
 	struct plugin_watchdog *, void (*on_deadline)(struct pollux_reply *));
 // Another state with other options in place of the old one. False: it refuses them, and the old one goes on.
+// Nobody asks for its open replies any more.
 bool plugin_set_options(struct plugin *, const char *options);
 void plugin_set_limits(struct plugin *, const struct plugin_config *);
 // Nobody asks for its open replies any more (`ask` is NULL).

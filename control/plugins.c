@@ -417,6 +417,8 @@ static void set_plugin(struct plugins *s, struct plugin_list *former, const stru
 	if (p) {
 		plugin_set_limits(p, config);
 		p->rests_until_ms = 0;
+		if (strcmp(p->options, options) != 0)
+			let_go(p);
 		if (strcmp(p->options, options) != 0 && plugin_set_options(p, options))
 			log_info("plugin %s: goes on with its new options", p->name);
 	} else {

@@ -220,6 +220,28 @@ static void a_plugin_that_is_taken_out_lets_its_questions_go(void **state)
 	assert_int_equal(resolver_counters(resolver)->open, 0);
 }
 
+static void other_options_are_the_end_of_what_the_old_ones_began(void **state)
+{
+	(void)state;
+	add_plugin("later", "", 60000);
+	start();
+	const struct answer *never = ask("never"), *timer = ask("timer"), *thread = ask("thread");
+	rows[0] = 0;
+	add_plugin("later", "other", 60000);
+	struct config *fresh = read_config();
+	resolver_reconfigure(resolver, fresh);
+	config_free(config);
+	config = fresh;
+	await_all();
+	expect(never, RCODE_REFUSED, 0);
+	expect(timer, RCODE_REFUSED, 0);
+	expect(thread, RCODE_REFUSED, 0);
+	assert_int_equal(plugin("later")->open_count, 0);
+	const struct answer *again = ask("timer");
+	await_all();
+	expect(again, RCODE_NOERROR, 1);
+}
+
 static void the_end_of_the_resolver_is_the_end_of_its_questions(void **state)
 {
 	(void)state;
@@ -288,6 +310,7 @@ int main(void)
 		TEST(what_comes_after_the_deadline_is_ignored),
 		TEST(the_next_plugin_is_asked_after_a_deadline),
 		TEST(a_plugin_that_is_taken_out_lets_its_questions_go),
+		TEST(other_options_are_the_end_of_what_the_old_ones_began),
 		TEST(the_end_of_the_resolver_is_the_end_of_its_questions),
 		TEST(questions_beyond_the_most_pass_it_by),
 		TEST(what_cannot_be_loaded_has_a_reason_and_hurts_nobody),
