@@ -14,6 +14,7 @@
 #include "watchdog.h"
 
 #define LOOK_MS 500
+#define CRASHES 5 // signals
 
 struct plugin_watchdog {
 	char path[PATH_MAX];
@@ -24,11 +25,12 @@ struct plugin_watchdog {
 	// The call that the event loop is in. Texts outlive it; `since_ms` 0: in none.
 	_Atomic uint64_t since_ms;
 	const char *_Atomic name, *_Atomic file, *_Atomic what;
-	struct sigaction former[3];
-	bool handles[3];
+	pthread_t caller;
+	struct sigaction former[CRASHES];
+	bool handles[CRASHES];
 };
 
-static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE };
+static const int crashes[CRASHES] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
 static struct plugin_watchdog *_Atomic on_duty; // for the signal handler
 
 // Only what a signal handler may do.
@@ -46,7 +48,7 @@ static void blame(const struct plugin_watchdog *w)
 static void on_crash(int number)
 {
 	struct plugin_watchdog *w = on_duty;
-	if (w && w->since_ms)
+	if (w && w->since_ms && pthread_equal(pthread_self(), w->caller))
 		blame(w);
 	signal(number, SIG_DFL);
 	raise(number);
@@ -87,7 +89,7 @@ static void handle_crashes(struct plugin_watchdog *w)
 {
 	struct sigaction ours = { .sa_handler = on_crash, .sa_flags = SA_NODEFER };
 	on_duty = w;
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < CRASHES; i++) {
 		if (sigaction(crashes[i], NULL, &w->former[i]) == 0 && w->former[i].sa_handler == SIG_DFL)
 			w->handles[i] = sigaction(crashes[i], &ours, NULL) == 0;
 	}
@@ -127,7 +129,7 @@ void plugin_watchdog_free(struct plugin_watchdog *w)
 {
 	if (!w)
 		return;
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < CRASHES; i++) {
 		if (w->handles[i])
 			sigaction(crashes[i], &w->former[i], NULL);
 	}
@@ -170,6 +172,7 @@ void watchdog_enter(struct plugin_watchdog *w, const char *name, const char *fil
 	w->name = name;
 	w->file = file;
 	w->what = what;
+	w->caller = pthread_self();
 	w->since_ms = plugin_now_ms();
 }
 
