@@ -128,9 +128,20 @@ static void add_findings(json_t *lines, const struct findings *findings)
 	json_decref(more);
 }
 
+static void refuse_renewal(struct renewal *renewal, const char *path)
+{
+	call_refuse(renewal->call, json_lines(&renewal->findings), "%s: errors: %u; the running configuration goes on", path,
+		renewal->findings.report.errors);
+	renewal_free(renewal);
+}
+
 static void renewed(void *ctx, const struct publish_result *result)
 {
 	struct renewal *renewal = ctx;
+	if (!result) {
+		refuse_renewal(renewal, control_config_path(call_control(renewal->call)));
+		return;
+	}
 	unsigned list_errors = result->list->report.errors;
 	json_t *lines = json_lines(&renewal->findings);
 	add_findings(lines, result->list);
@@ -158,9 +169,11 @@ void command_config_reload(struct call *call)
 	renewal->call = call;
 	renewal->restart = json_array();
 	findings_init(&renewal->findings);
-	if (control_reload(control, &renewal->findings.report, note_restart, renewed, renewal) == ST_OK)
-		return;
-	call_refuse(call, json_lines(&renewal->findings), "%s: errors: %u; the running configuration goes on",
-		control_config_path(control), renewal->findings.report.errors);
-	renewal_free(renewal);
+	enum status status = control_reload(control, &renewal->findings.report, note_restart, renewed, renewal);
+	if (status == ST_BUSY) {
+		call_refuse(call, NULL, "another reload of the configuration is under way");
+		renewal_free(renewal);
+	} else if (status != ST_OK) {
+		refuse_renewal(renewal, control_config_path(control));
+	}
 }

@@ -195,7 +195,7 @@ static enum status open_cache(struct control *control)
 static void open_overrides(struct control *control)
 {
 	struct report report = { .emit = control_log_finding };
-	enum status status = overrides_publish(control->resolver, control->catalog, NULL, control->config, &report);
+	enum status status = overrides_publish(control->resolver, control->catalog, control->config, &report);
 	if (status != ST_OK)
 		log_error("overrides: errors: %u; rules in use: %u", report.errors,
 			overrides_rules(control->resolver) ? override_rules_count(overrides_rules(control->resolver)) : 0);
@@ -331,25 +331,59 @@ static void take_over(struct control *control, struct config *fresh, struct repo
 		config_free(old);
 }
 
+// A configuration that was read and is good, but for its rules, perhaps.
+struct reload {
+	struct control *control;
+	struct config *fresh;
+	struct report *report;
+	void (*restart)(void *ctx, const char *key);
+	publish_done *done;
+	void *ctx;
+};
+
+static void end_reload(void *ctx, enum status rules)
+{
+	struct reload reload = *(struct reload *)ctx;
+	struct control *control = reload.control;
+	free(control->reload);
+	control->reload = NULL;
+	enum status status = rules;
+	if (rules == ST_OK) {
+		config_needs_restart(control->start_config, reload.fresh, reload.restart, reload.ctx);
+		take_over(control, reload.fresh, reload.report);
+		status = publisher_configure(control->publisher, reload.fresh, reload.done, reload.ctx);
+	} else {
+		config_free(reload.fresh);
+	}
+	sd_notify(0, "READY=1");
+	if (status != ST_OK && reload.done)
+		reload.done(reload.ctx, NULL);
+}
+
 enum status control_reload(struct control *control, struct report *report,
 	void (*restart)(void *ctx, const char *key), publish_done *done, void *ctx)
 {
 	struct config *fresh;
+	if (control->reload)
+		return ST_BUSY;
 	enum status status = config_read(&fresh, control_config_path(control), report);
 	if (status != ST_OK)
 		return status;
 	status = config_check_recursion(fresh, report);
-	if (status == ST_OK)
-		status = overrides_publish(control->resolver, control->catalog, control->config, fresh, report);
-	if (status != ST_OK) {
+	struct reload *reload = status == ST_OK ? malloc(sizeof(*reload)) : NULL;
+	if (!reload) {
 		config_free(fresh);
-		return status;
+		return status == ST_OK ? ST_NO_MEMORY : status;
 	}
+	*reload = (struct reload){ control, fresh, report, restart, done, ctx };
+	control->reload = reload;
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)control_now_ms() * 1000);
-	config_needs_restart(control->start_config, fresh, restart, ctx);
-	take_over(control, fresh, report);
-	status = publisher_configure(control->publisher, fresh, done, ctx);
-	sd_notify(0, "READY=1");
+	status = overrides_reload(
+		control->resolver, control->catalog, control->config, fresh, report, end_reload, reload);
+	if (status != ST_OK) { // nobody will end it
+		reload->done = NULL;
+		end_reload(reload, status);
+	}
 	return status;
 }
 

@@ -43,6 +43,7 @@ struct control {
 	struct slices *slices;	       // long commands
 	struct publisher *publisher;
 	struct ctl_server *ctl;
+	struct reload *reload; // a new configuration on its way; NULL: none
 	uint64_t started_s, started_ms; // since 1970, monotonic
 	uint64_t configured_s;	       // when `config` was taken over
 };
@@ -53,8 +54,9 @@ CHECKED enum status control_start(struct control *, struct event_base *base, str
 void control_stop(struct control *);
 
 // Reads the configuration's file again and takes over what can change while running; the rest is named to
-// `restart`. Any error in it is reported, and the running one goes on. ST_OK: taken over; the report may hold errors of the
-// zone list, and `done` will be called when the zones have been read, else not.
+// `restart`. Any error in it is reported, and the running one goes on: at once, with a status, or later, when `done` is called
+// without a result. ST_OK: `done` will be called, with a result when it has been taken over and the zones have been read; the
+// report, which may then hold errors of the zone list, and `ctx` stay until then. ST_BUSY: another reload is under way. `done` may be NULL.
 CHECKED enum status control_reload(struct control *, struct report *, void (*restart)(void *ctx, const char *key),
 	publish_done *done, void *ctx);
 // The file of the running configuration: what a reload would read.

@@ -153,15 +153,31 @@ static void log_restart_key(void *ctx, const char *key)
 	log_warning("%s was changed, but takes effect at the next start only", key);
 }
 
+static void say_errors(const struct report *report)
+{
+	log_error("the configuration has errors (%u); the running one goes on", report->errors);
+}
+
+static void reloaded(void *ctx, const struct publish_result *result)
+{
+	if (!result)
+		say_errors(ctx);
+}
+
 static void on_reload_signal(evutil_socket_t number, short what, void *ctx)
 {
 	(void)number;
 	(void)what;
 	struct control *control = ctx;
-	struct report report = { .emit = control_log_finding };
+	static struct report report; // stays until reloaded()
+	if (control->reload) {
+		log_warning("another reload of the configuration is under way");
+		return;
+	}
+	report = (struct report){ .emit = control_log_finding };
 	log_info("reading %s again", control_config_path(control));
-	if (control_reload(control, &report, log_restart_key, NULL, NULL) != ST_OK)
-		log_error("the configuration has errors (%u); the running one goes on", report.errors);
+	if (control_reload(control, &report, log_restart_key, reloaded, &report) != ST_OK)
+		say_errors(&report);
 }
 
 struct signals {

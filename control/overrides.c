@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <pollux/log.h>
 #include <pollux/rrtype.h>
@@ -10,11 +13,33 @@
 #include "chain.h"
 #include "overrides.h"
 
-// What the block in the region was made of, for people.
+// Rules on their way into the region: in a thread, but for the last step.
+struct making {
+	const struct config *config;
+	uint64_t seed;
+	struct report *report;
+	uint64_t stamp; // of the overrides-file, before it was read: what changes meanwhile is read again
+	struct override_rules *rules;
+	enum status read; // ST_OK: all of them are good
+	enum status compiled;
+	void *block; // NULL: there are no rules
+	uint64_t bytes;
+};
+
+// What the block in the region was made of, for people, and what comes next.
 struct rulebook {
 	struct override_rules *rules;
 	uint64_t stamp; // of the overrides-file; 0: there is none, or it had errors
 	bool before_clients;
+	// While a thread reads; `finished` can be read when it is done.
+	bool busy;
+	struct making making;
+	pthread_t thread;
+	int finished_fd;
+	struct event *finished;
+	struct catalog *catalog;
+	overrides_done *done;
+	void *ctx;
 };
 
 // --- into the region ---
@@ -26,30 +51,6 @@ static bool is_in_chain(const struct config *config)
 			return true;
 	}
 	return config->chain_count == 0;
-}
-
-static enum status set_block(struct catalog *catalog, const struct override_rules *rules, bool before_clients,
-	struct report *report)
-{
-	void *block = NULL;
-	uint64_t bytes = 0;
-	enum status status = ST_OK;
-	if (override_rules_count(rules))
-		status = override_rules_compile(rules, catalog_seed(catalog), before_clients, report, &block, &bytes);
-	if (status != ST_OK)
-		return status;
-	if (block || catalog_block(catalog, BLOCK_OVERRIDES, NULL))
-		status = catalog_set_block(catalog, BLOCK_OVERRIDES, block, bytes);
-	free(block);
-	return status;
-}
-
-static enum status read_rules(const struct config *config, struct override_rules **rules, struct report *report)
-{
-	if (is_in_chain(config))
-		return config_overrides(config, rules, report);
-	*rules = override_rules_new();
-	return *rules ? ST_OK : ST_NO_MEMORY;
 }
 
 // Path, size, time and inode of the overrides-file. 0: there is none.
@@ -67,6 +68,65 @@ static uint64_t stamp_of(const struct config *config)
 	return stamp;
 }
 
+static void make(struct making *m)
+{
+	unsigned errors = m->report->errors;
+	if (is_in_chain(m->config)) {
+		m->read = config_overrides(m->config, &m->rules, m->report);
+	} else {
+		m->rules = override_rules_new();
+		m->read = m->rules ? ST_OK : ST_NO_MEMORY;
+	}
+	m->compiled = m->rules ? ST_OK : m->read;
+	if (m->rules && override_rules_count(m->rules))
+		m->compiled = override_rules_compile(
+			m->rules, m->seed, m->config->override_before_clients, m->report, &m->block, &m->bytes);
+	enum status status = m->read != ST_OK ? m->read : m->compiled;
+	if (status != ST_OK && m->report->errors == errors)
+		report_at(m->report, SEVERITY_ERROR, m->config->path, 0, 0, "overrides: %s", status_text(status));
+}
+
+static void forget(struct making *m)
+{
+	free(m->block);
+	override_rules_free(m->rules);
+	*m = (struct making){ .config = NULL };
+}
+
+static enum status put_in_place(struct rulebook *book, struct catalog *catalog, struct making *m)
+{
+	enum status status = ST_OK;
+	if (m->block || catalog_block(catalog, BLOCK_OVERRIDES, NULL))
+		status = catalog_set_block(catalog, BLOCK_OVERRIDES, m->block, m->bytes);
+	if (status != ST_OK) {
+		report_at(m->report, SEVERITY_ERROR, m->config->path, 0, 0, "overrides: %s", status_text(status));
+		return status;
+	}
+	override_rules_free(book->rules);
+	book->rules = m->rules;
+	book->stamp = m->read == ST_OK ? m->stamp : 0;
+	book->before_clients = m->config->override_before_clients;
+	m->rules = NULL;
+	if (override_rules_count(book->rules))
+		log_info("overrides: rules in use: %u", override_rules_count(book->rules));
+	return ST_OK;
+}
+
+enum status overrides_publish(struct resolver *r, struct catalog *catalog, const struct config *config,
+	struct report *report)
+{
+	struct making m = { .config = config, .seed = catalog_seed(catalog), .report = report, .stamp = stamp_of(config) };
+	make(&m);
+	enum status status = m.compiled;
+	if (status == ST_OK)
+		status = put_in_place(r->state[STEP_OVERRIDES], catalog, &m);
+	status = status == ST_OK ? m.read : status;
+	forget(&m);
+	return status;
+}
+
+// --- while running ---
+
 static void note_difference(void *ctx, const char *key, enum config_effect effect)
 {
 	(void)effect;
@@ -77,35 +137,62 @@ static bool is_unchanged(const struct rulebook *book, const struct config *runni
 	uint64_t stamp)
 {
 	bool differs = false;
-	if (!running || !book->rules || book->stamp != stamp || (fresh->overrides_file && !stamp))
+	if (!book->rules || book->stamp != stamp || (fresh->overrides_file && !stamp))
 		return false;
 	config_differences(running, fresh, note_difference, &differs);
 	return !differs;
 }
 
-enum status overrides_publish(struct resolver *r, struct catalog *catalog, const struct config *running,
-	const struct config *fresh, struct report *report)
+static void *make_in_thread(void *state)
+{
+	static const uint64_t one = 1;
+	struct rulebook *book = state;
+	pthread_setname_np(pthread_self(), "overrides");
+	make(&book->making);
+	if (write(book->finished_fd, &one, sizeof(one)) != sizeof(one))
+		abort(); // an eventfd takes 2^64 - 2 of them
+	return NULL;
+}
+
+static void join(struct rulebook *book)
+{
+	uint64_t count;
+	pthread_join(book->thread, NULL);
+	book->busy = false;
+	if (read(book->finished_fd, &count, sizeof(count)) != sizeof(count))
+		log_error("overrides: the thread ended without a word");
+}
+
+static void on_finished(evutil_socket_t fd, short what, void *state)
+{
+	(void)fd, (void)what;
+	struct rulebook *book = state;
+	struct making *m = &book->making;
+	join(book);
+	enum status status = m->read != ST_OK ? m->read : m->compiled;
+	if (status == ST_OK)
+		status = put_in_place(book, book->catalog, m);
+	forget(m);
+	book->done(book->ctx, status);
+}
+
+enum status overrides_reload(struct resolver *r, struct catalog *catalog, const struct config *running,
+	const struct config *fresh, struct report *report, overrides_done *done, void *ctx)
 {
 	struct rulebook *book = r->state[STEP_OVERRIDES];
-	struct override_rules *rules;
-	unsigned errors = report->errors;
-	uint64_t stamp = stamp_of(fresh); // before it is read: what changes meanwhile is read again
-	if (is_unchanged(book, running, fresh, stamp))
+	uint64_t stamp = stamp_of(fresh);
+	if (book->busy)
+		return ST_BUSY;
+	if (is_unchanged(book, running, fresh, stamp)) {
+		done(ctx, ST_OK);
 		return ST_OK;
-	enum status read = read_rules(fresh, &rules, report), status = read;
-	if (rules && (read == ST_OK || !running))
-		status = set_block(catalog, rules, fresh->override_before_clients, report);
-	if (status != ST_OK) {
-		override_rules_free(rules);
-		if (report->errors == errors)
-			report_at(report, SEVERITY_ERROR, fresh->path, 0, 0, "overrides: %s", status_text(status));
-		return status;
 	}
-	override_rules_free(book->rules);
-	*book = (struct rulebook){ rules, read == ST_OK ? stamp : 0, fresh->override_before_clients };
-	if (override_rules_count(rules))
-		log_info("overrides: rules in use: %u", override_rules_count(rules));
-	return read;
+	book->making = (struct making){ .config = fresh, .seed = catalog_seed(catalog), .report = report, .stamp = stamp };
+	book->catalog = catalog;
+	book->done = done;
+	book->ctx = ctx;
+	book->busy = pthread_create(&book->thread, NULL, make_in_thread, book) == 0;
+	return book->busy ? ST_OK : ST_SYSTEM;
 }
 
 const struct override_rules *overrides_rules(const struct resolver *r)
@@ -148,17 +235,35 @@ static enum outcome from_overrides(struct ask *ask, void *state)
 	return ask_keep_aliases(ask);
 }
 
-static void *new_book(struct event_base *base, struct resolver *r, const struct config *config)
-{
-	(void)base, (void)r, (void)config; // the rules come with overrides_publish()
-	return calloc(1, sizeof(struct rulebook));
-}
-
 static void free_book(void *state)
 {
 	struct rulebook *book = state;
+	bool busy = book->busy;
+	if (busy)
+		join(book);
+	forget(&book->making);
 	override_rules_free(book->rules);
+	if (book->finished)
+		event_free(book->finished);
+	if (book->finished_fd >= 0)
+		close(book->finished_fd);
+	if (busy)
+		book->done(book->ctx, ST_CANCELLED);
 	free(book);
+}
+
+static void *new_book(struct event_base *base, struct resolver *r, const struct config *config)
+{
+	(void)r, (void)config; // the rules come with overrides_publish()
+	struct rulebook *book = calloc(1, sizeof(*book));
+	if (!book)
+		return NULL;
+	book->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	book->finished = event_new(base, book->finished_fd, EV_READ | EV_PERSIST, on_finished, book);
+	if (book->finished_fd >= 0 && book->finished && event_add(book->finished, NULL) == 0)
+		return book;
+	free_book(book);
+	return NULL;
 }
 
 static bool has_rules(const void *state)
