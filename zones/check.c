@@ -360,6 +360,10 @@ static bool tell_part(void *ctx, unsigned number)
 // All names, by several threads; what they have to say comes in the order of the names. ST_NO_MEMORY.
 static enum status walk_names(struct zone_builder *b, void (*visit)(const struct part *))
 {
+	if (b->threads == 1 || b->name_count <= NAMES_PER_PART) { // as most zones are
+		visit(&(struct part){ b, b->report, 0, b->name_count });
+		return ST_OK;
+	}
 	struct walk walk = { .b = b, .visit = visit };
 	const struct team_work work = { (b->name_count + NAMES_PER_PART - 1) / NAMES_PER_PART, run_part, tell_part };
 	team_run(b->threads, &work, &walk);

@@ -68,13 +68,21 @@ static void *take_part(void *ctx)
 	return NULL;
 }
 
-void team_run(unsigned threads, const struct team_work *work, void *ctx)
+static void run_alone(const struct team_work *work, void *ctx)
+{
+	bool goes_on = true;
+	for (unsigned part = 0; part < work->parts && goes_on; part++) {
+		work->run(ctx, part, 0);
+		goes_on = !work->settle || work->settle(ctx, part);
+	}
+}
+
+static void run_together(unsigned threads, const struct team_work *work, void *ctx)
 {
 	struct team team = { .work = work, .ctx = ctx, .slots = team_slots(threads), .over = work->parts == 0,
 		.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER };
 	pthread_t thread[TEAM_THREADS_MAX];
 	unsigned others = 0;
-	threads = within_bounds(threads);
 	while (others + 1 < threads && others + 1 < work->parts &&
 		pthread_create(&thread[others], NULL, take_part, &team) == 0)
 		others++;
@@ -83,4 +91,13 @@ void team_run(unsigned threads, const struct team_work *work, void *ctx)
 		pthread_join(thread[--others], NULL);
 	pthread_cond_destroy(&team.change);
 	pthread_mutex_destroy(&team.lock);
+}
+
+void team_run(unsigned threads, const struct team_work *work, void *ctx)
+{
+	threads = within_bounds(threads);
+	if (threads == 1 || work->parts < 2)
+		run_alone(work, ctx);
+	else
+		run_together(threads, work, ctx);
 }
