@@ -3,6 +3,7 @@
 // nothing before it mattered but what is known already: origin and TTLs. Then, in order, a piece counts if the one
 // before it has ended just there (and not inside of parentheses) and left origin and TTLs as they were assumed;
 // what does not count is read again, as one thread would have read it all. So guesses cost time, never truth.
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,6 +298,7 @@ static void free_pieces(struct pieces *p)
 	}
 	pthread_mutex_destroy(&p->lock);
 	free(p);
+	malloc_trim(0); // some megabytes, while the image needs as much memory as it gets
 }
 
 // Behind the head: the rest in pieces.
