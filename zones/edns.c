@@ -92,6 +92,19 @@ static void plan_option(struct opt *opt, enum query_option option, uint32_t byte
 	opt->bytes += HEAD_BYTES + bytes;
 }
 
+// RFC 8914 2: what people read in a packet; it tells nothing of who was asked.
+static const char *text_of(unsigned ede)
+{
+	switch (ede) {
+	case EDE_NO_REACHABLE_AUTHORITY:
+		return "no server that could know gave a usable answer in time";
+	case EDE_NETWORK_ERROR:
+		return "no connection to the servers that could know";
+	default:
+		return "";
+	}
+}
+
 void edns_plan(struct opt *opt, const struct query *q, const struct parties *parties, const struct image *zone,
 	enum extended_error ede)
 {
@@ -100,7 +113,7 @@ void edns_plan(struct opt *opt, const struct query *q, const struct parties *par
 	if (!q->edns)
 		return;
 	if (ede != EDE_NONE) {
-		plan_option(opt, OPTION_EDE, 2);
+		plan_option(opt, OPTION_EDE, 2 + (uint32_t)strlen(text_of(ede)));
 		opt->ede = (uint16_t)ede;
 	}
 	if (!parties || !q->options)
@@ -167,6 +180,16 @@ static uint8_t *put_padding(uint8_t *to, const uint8_t *wire, uint32_t limit)
 	return to + bytes;
 }
 
+static uint8_t *put_ede(uint8_t *to, uint16_t ede)
+{
+	const char *text = text_of(ede);
+	uint32_t bytes = (uint32_t)strlen(text);
+	to = put_head(to, CODE_EDE, 2 + bytes);
+	store_be16(to, ede);
+	memcpy(to + 2, text, bytes);
+	return to + 2 + bytes;
+}
+
 uint32_t edns_write_options(const struct opt *opt, uint8_t *wire, uint32_t at, uint32_t limit,
 	const struct parties *parties, const struct image *zone)
 {
@@ -180,7 +203,7 @@ uint32_t edns_write_options(const struct opt *opt, uint8_t *wire, uint32_t at, u
 	if (opt->options & OPTION_ZONEVERSION)
 		to = put_zone_version(to, zone);
 	if (opt->options & OPTION_EDE)
-		to = put_number(to, CODE_EDE, opt->ede);
+		to = put_ede(to, opt->ede);
 	if (opt->options & OPTION_PADDING)
 		to = put_padding(to, wire, limit);
 	store_be16(record + 9, (uint16_t)(to - record - OPT_BYTES));

@@ -41,6 +41,7 @@ struct ports {
 	LIST_HEAD(, port) all;
 	struct port *kept[PORTS_KEPT]; // that may get further questions
 	unsigned kept_count;
+	uint64_t ahead_us; // when all ports opened so far have been paid for, at PORTS_PER_S
 };
 
 static void close_port(struct port *port)
@@ -232,10 +233,20 @@ static struct port *kept_port(struct ports *ports, uint64_t now_us)
 	return NULL;
 }
 
+// In advance for as many as may be open in bursts.
+static bool may_open_another(struct ports *ports, uint64_t now_us)
+{
+	const uint64_t each_us = 1000000 / PORTS_PER_S;
+	if (ports->ahead_us > now_us + PORTS_KEPT * each_us)
+		return false;
+	ports->ahead_us = (ports->ahead_us > now_us ? ports->ahead_us : now_us) + each_us;
+	return true;
+}
+
 static struct port *choose_port(struct ports *ports, bool alone, uint64_t now_us, enum ports_sent *trouble)
 {
 	struct port *port = NULL;
-	if (!alone && ports->kept_count == PORTS_KEPT)
+	if (!alone && ports->kept_count == PORTS_KEPT && !may_open_another(ports, now_us))
 		port = kept_port(ports, now_us);
 	if (!port)
 		port = new_port(ports, now_us, trouble);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // UDP sockets toward one server. Each is bound to a port of its own, drawn from the whole range (RFC 5452 9.2), and
-// connected, so that only what comes from that address and port arrives. A question takes a port that nobody else
-// uses as long as there are few; under load it takes one of PORTS_KEPT at random, and PORT_QUESTIONS questions
+// connected, so that only what comes from that address and port arrives. A question gets a port of its own as long as
+// there are fewer than PORTS_PER_S; beyond that it takes one of PORTS_KEPT at random, and PORT_QUESTIONS questions
 // later, or PORT_AGE_US after it was opened, a port is given up for a fresh one. One event loop's thread.
 #pragma once
 
@@ -15,6 +15,7 @@
 
 #define PORT_QUESTIONS 32
 #define PORTS_KEPT 48
+#define PORTS_PER_S 2000 // costs a hundredth of a core
 #define PORT_AGE_US UINT64_C(1000000)
 #define PORT_STRANGERS 4 // messages with ids nobody drew, until they are taken for an attack
 

@@ -81,12 +81,12 @@ static void script(struct heard *heard)
 
 // --- the client ---
 
-// RFC 8914 2: the code in an OPT that ends the message.
+// RFC 8914 2: the code in an option, with its text, that ends the message.
 static int reason_of(const uint8_t *wire, unsigned bytes)
 {
-	static const uint8_t head[] = { 0, 15, 0, 2 };
+	static const uint8_t head[] = { 0, 15 };
 	for (unsigned i = DNS_HEADER_BYTES; i + 6 <= bytes; i++) {
-		if (memcmp(wire + i, head, sizeof(head)) == 0)
+		if (memcmp(wire + i, head, sizeof(head)) == 0 && load_be16(wire + i + 2) == bytes - i - 4)
 			return load_be16(wire + i + 4);
 	}
 	return -1;

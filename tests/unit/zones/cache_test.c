@@ -241,8 +241,8 @@ static void a_failure_has_its_reason(void **state)
 	assert_int_equal(cache_insert(cache, &key, &record, NULL), ST_OK);
 	assert_true(answer(OVER_UDP, NOW));
 	assert_int_equal(reply.rcode, RCODE_SERVFAIL);
-	static const uint8_t option[] = { 0, 15, 0, 2, 0, EDE_NO_REACHABLE_AUTHORITY };
-	assert_memory_equal(room + reply.bytes - sizeof(option), option, sizeof(option));
+	static const char option[] = "\0\17\0\70\0\26no server that could know gave a usable answer in time";
+	assert_memory_equal(room + reply.bytes - (sizeof(option) - 1), option, sizeof(option) - 1);
 	assert_int_equal(count_of_reply(2), 1);
 	ask("broken.example", TYPE_A, FLAG_RD, 0, false);
 	assert_true(answer(OVER_UDP, NOW));
