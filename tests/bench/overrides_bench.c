@@ -57,7 +57,7 @@ static struct overrides *make(unsigned rules, double *read_ms, double *compile_m
 static struct folded_name *make_names(const char *format, unsigned below)
 {
 	struct folded_name *names = calloc(NAMES, sizeof(*names));
-	for (unsigned i = 0; names && i < NAMES; i++) {
+	for (unsigned i = 0; format && names && i < NAMES; i++) { // the sanitizers' compiler believes in a format that is none
 		char text[64];
 		uint8_t wire[NAME_MAX_BYTES];
 		unsigned bytes;
