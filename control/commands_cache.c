@@ -262,9 +262,9 @@ void command_cache_lookup(struct call *call)
 {
 	struct cache *cache = cache_of(call);
 	struct long_call *l = cache ? begin(call, cache) : NULL;
-	const char *name = call_arg(call, 0), *type = call_arg(call, 1);
 	if (!l)
-		return;
+		return; // and the call has ended
+	const char *name = call_arg(call, 0), *type = call_arg(call, 1);
 	l->rows = json_array();
 	l->records = json_object();
 	if (!take_name(l, name)) {
