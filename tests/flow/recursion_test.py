@@ -9,13 +9,13 @@ import roots
 from flow import *
 from roots import LEAF_AT, ROOT_AT, SERVERS, evil_of, tree
 
-DEADLINE_S = 1.0
+DEADLINE_S = 2.0
 CONFIG = """
 recursion:
   enabled: true
   hints: "{dir}/hints"
   trust-anchors: "{dir}/anchor"
-  deadline: 1s
+  deadline: 2s
 """
 ROOTS = Spec(config=CONFIG + "  threads: 2\n", prepare=roots.prepare)
 
@@ -30,9 +30,9 @@ NOTHING = Spec(config=CONFIG + "  validate: false\n", prepare=prepare_nothing)
 BROKEN = Spec(config=CONFIG, prepare=prepare_nothing)
 
 
-def reload(rig, more="", deadline="1s"):
+def reload(rig, more="", deadline="2s"):
     """With other options; the next call without any puts things right."""
-    text = (CONFIG.replace("1s", deadline) + "  threads: 2\n" + more).replace("{dir}", str(rig.dir))
+    text = (CONFIG.replace("2s", deadline) + "  threads: 2\n" + more).replace("{dir}", str(rig.dir))
     (rig.dir / "pollux.yaml").write_text(text)
     run(RIG, "config", "--name", rig.name, "--renew")
     rig.ctl("config", "reload")
