@@ -162,3 +162,21 @@ bool ip_is_no_host(int family, const unsigned char *bytes)
 	// RFC 1122 3.2.1.3, RFC 5771, RFC 4291 2.7; 240.0.0.0/4 holds the limited broadcast address.
 	return family == AF_INET ? bytes[0] >= 224 || bytes[0] == 0 : bytes[0] == 0xff;
 }
+
+struct sockaddr_storage ip_endpoint_address(const struct ip_endpoint *endpoint)
+{
+	struct sockaddr_storage address;
+	memset(&address, 0, sizeof(address)); // padding, too: addresses are compared as a whole
+	if (endpoint->family == AF_INET) {
+		struct sockaddr_in *ip4 = (struct sockaddr_in *)&address;
+		ip4->sin_family = AF_INET;
+		ip4->sin_port = htons(endpoint->port);
+		memcpy(&ip4->sin_addr, endpoint->bytes, sizeof(ip4->sin_addr));
+	} else {
+		struct sockaddr_in6 *ip6 = (struct sockaddr_in6 *)&address;
+		ip6->sin6_family = AF_INET6;
+		ip6->sin6_port = htons(endpoint->port);
+		memcpy(&ip6->sin6_addr, endpoint->bytes, sizeof(ip6->sin6_addr));
+	}
+	return address;
+}

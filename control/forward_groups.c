@@ -131,24 +131,6 @@ static void take_common(struct groups *groups, const struct config *config)
 		o->timeouts_ms[o->timeout_count] = config->forward_timeouts_ms[o->timeout_count];
 }
 
-static struct sockaddr_storage address_of(const struct ip_endpoint *endpoint)
-{
-	struct sockaddr_storage address;
-	memset(&address, 0, sizeof(address)); // padding, too: addresses are compared as a whole
-	if (endpoint->family == AF_INET) {
-		struct sockaddr_in *ip4 = (struct sockaddr_in *)&address;
-		ip4->sin_family = AF_INET;
-		ip4->sin_port = htons(endpoint->port);
-		memcpy(&ip4->sin_addr, endpoint->bytes, sizeof(ip4->sin_addr));
-	} else {
-		struct sockaddr_in6 *ip6 = (struct sockaddr_in6 *)&address;
-		ip6->sin6_family = AF_INET6;
-		ip6->sin6_port = htons(endpoint->port);
-		memcpy(&ip6->sin6_addr, endpoint->bytes, sizeof(ip6->sin6_addr));
-	}
-	return address;
-}
-
 // --- groups come and go ---
 
 static struct group *new_group(struct groups *groups, const uint8_t *zone)
@@ -262,7 +244,7 @@ static void take_servers(struct group *group, const struct upstream_options *opt
 	unsigned count = 0;
 	bool known = profile_of(from, group, &profile);
 	for (; known && count < from->server_count && count < SERVERS_MAX; count++)
-		peers[count] = (struct upstream_peer){ .address = address_of(&from->servers[count]),
+		peers[count] = (struct upstream_peer){ .address = ip_endpoint_address(&from->servers[count]),
 			.protocol = from->protocol == FORWARD_TLS   ? PEER_TLS
 				    : from->protocol == FORWARD_TCP ? PEER_TCP
 								    : PEER_UDP,
@@ -288,7 +270,7 @@ static void log_finding(
 static bool is_own(const struct groups *groups, const struct sockaddr_storage *address)
 {
 	for (unsigned i = 0; i < groups->own_count; i++) {
-		struct sockaddr_storage own = address_of(&groups->own[i]);
+		struct sockaddr_storage own = ip_endpoint_address(&groups->own[i]);
 		if (!memcmp(&own, address, sizeof(own)))
 			return true;
 	}

@@ -288,24 +288,6 @@ static bool is_loopback(const struct ip_endpoint *server)
 	return server->family == AF_INET ? server->bytes[0] == 127 : !memcmp(server->bytes, ip6_loopback, 16);
 }
 
-static struct sockaddr_storage address_of(const struct ip_endpoint *endpoint)
-{
-	struct sockaddr_storage address;
-	memset(&address, 0, sizeof(address));
-	if (endpoint->family == AF_INET) {
-		struct sockaddr_in *ip4 = (struct sockaddr_in *)&address;
-		ip4->sin_family = AF_INET;
-		ip4->sin_port = htons(endpoint->port);
-		memcpy(&ip4->sin_addr, endpoint->bytes, sizeof(ip4->sin_addr));
-	} else {
-		struct sockaddr_in6 *ip6 = (struct sockaddr_in6 *)&address;
-		ip6->sin6_family = AF_INET6;
-		ip6->sin6_port = htons(endpoint->port);
-		memcpy(&ip6->sin6_addr, endpoint->bytes, sizeof(ip6->sin6_addr));
-	}
-	return address;
-}
-
 struct stubs {
 	struct recursor_stub *stub;
 	struct sockaddr_storage *address;
@@ -324,7 +306,7 @@ static bool read_stubs(struct stubs *to, const struct config *config)
 		const struct stub_config *from = &config->stubs[i];
 		to->stub[i] = (struct recursor_stub){ from->zone, next, from->server_count };
 		for (unsigned j = 0; j < from->server_count; j++) {
-			*next++ = address_of(&from->servers[j]);
+			*next++ = ip_endpoint_address(&from->servers[j]);
 			to->has_loopback |= is_loopback(&from->servers[j]);
 		}
 	}

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #include <pollux/bounds.h>
 #include <pollux/catalog.h>
@@ -33,6 +34,9 @@ struct access_item {
 	enum access_word word;
 	struct ip_prefix prefix; // of ACCESS_PREFIX
 };
+
+// As the system's calls want it; octets that mean nothing are zero, so that two addresses may be compared as a whole.
+struct sockaddr_storage ip_endpoint_address(const struct ip_endpoint *);
 
 struct port_config {
 	char *device; // PCI address ("0000:01:00.0") or vdev string ("net_af_packet0,iface=px0")
