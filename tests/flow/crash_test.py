@@ -211,13 +211,13 @@ def a_flood_of_punted_frames_leaves_room_for_misses(rig):
     pid = rig.pid_now("control")
     os.kill(pid, signal.SIGSTOP)  # now nothing leaves the ring
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:  # a client that has no misses open yet
             for i in range(2000):
-                sock.sendto(b"for the kernel", (SERVICE_4, 9999))
+                sock.sendto(b"for the kernel", (SERVICE_6, 9999))
                 if i % 100 == 0:
                     rig.ask("example-domain.com")  # so that the worker keeps up
             for i in range(100):
-                sock.sendto(query_wire(f"m{i}.example.net"), (SERVICE_4, 53))
+                sock.sendto(query_wire(f"m{i}.example.net"), (SERVICE_6, 53))
         rig.ask("example-domain.com")
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -333,7 +333,7 @@ def forwarded_answers_carry_cookie_and_nsid(rig):
 def a_forwarder_that_is_silent_is_named_as_the_reason(rig):
     FakeServer(rig, lambda wire: None)
     reply = ask(rig, "silent.elsewhere.example", options=[option(COOKIE, CLIENT)], timeout=4)
-    same((rcode_of(reply), option_of(reply, EDE)), ("SERVFAIL", b"\0\x16"))
+    same((rcode_of(reply), option_of(reply, EDE)[:2]), ("SERVFAIL", b"\0\x16"))
     cookie_of(reply)
 
 
