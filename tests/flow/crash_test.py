@@ -207,7 +207,7 @@ def a_hung_control_stops_neither_zones_nor_neighbours_nor_ping(rig):
 
 @test(SERVED)
 def a_flood_of_punted_frames_leaves_room_for_misses(rig):
-    misses = rig.counter("miss")
+    misses, held_back = rig.counter("miss"), rig.counter("drop-client-limit")
     pid = rig.pid_now("control")
     os.kill(pid, signal.SIGSTOP)  # now nothing leaves the ring
     try:
@@ -223,7 +223,10 @@ def a_flood_of_punted_frames_leaves_room_for_misses(rig):
         os.kill(pid, signal.SIGCONT)
     rig.wait_for_control()
     check(rig.counter("drop-ring-full") > 0, "the ring was never full for punts")
-    same(rig.counter("miss") - misses, 100, "misses taken")
+    misses, held_back = rig.counter("miss") - misses, rig.counter("drop-client-limit") - held_back
+    # While control lags behind, a client may have an eighth of its misses out; what earlier tests left counts, too.
+    check(misses >= 40, f"{misses} misses taken")
+    same(misses + held_back, 100, "misses that did not find the ring full")
 
 
 @test(SERVED)
