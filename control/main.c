@@ -210,6 +210,8 @@ static struct event_base *new_base(void)
 		return NULL;
 	// One thread runs the loop; loaders wake it through a descriptor.
 	event_config_set_flag(how, EVENT_BASE_FLAG_NOLOCK);
+	// By the kernel's coarse clock a millisecond would become one tick or two: up to 8.
+	event_config_set_flag(how, EVENT_BASE_FLAG_PRECISE_TIMER);
 	struct event_base *base = event_base_new_with_config(how);
 	event_config_free(how);
 	return base;
