@@ -133,7 +133,8 @@ int worker_main(void *argument)
 			continue;
 		}
 		uint64_t idle = rte_rdtsc() - worker->idle_since;
-		if (house->idle_sleep_us && idle > patience)
+		// While zones are being loaded for the first time, that needs the core more.
+		if (house->idle_sleep_us && (idle > patience || !worker->zones_ready))
 			nap(worker, house->idle_sleep_us * (idle > IDLE_BEFORE_LONG_NAPS_MS * ms ? LONG_NAP : 1L));
 	}
 	publish_counters(worker);

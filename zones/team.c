@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <pthread.h>
+#include <sched.h>
 
 #include "team.h"
 
@@ -77,15 +78,32 @@ static void run_alone(const struct team_work *work, void *ctx)
 	}
 }
 
+// New threads begin on the core of who makes them, and where others look half busy they stay there together for longer
+// than such work takes.
+static void start_elsewhere(pthread_attr_t *attributes)
+{
+	cpu_set_t set;
+	int here = sched_getcpu();
+	pthread_attr_init(attributes);
+	if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof(set), &set) != 0)
+		return;
+	CPU_CLR(here, &set);
+	if (CPU_COUNT(&set) > 0)
+		pthread_attr_setaffinity_np(attributes, sizeof(set), &set);
+}
+
 static void run_together(unsigned threads, const struct team_work *work, void *ctx)
 {
 	struct team team = { .work = work, .ctx = ctx, .slots = team_slots(threads), .over = work->parts == 0,
 		.lock = PTHREAD_MUTEX_INITIALIZER, .change = PTHREAD_COND_INITIALIZER };
 	pthread_t thread[TEAM_THREADS_MAX];
+	pthread_attr_t attributes;
 	unsigned others = 0;
+	start_elsewhere(&attributes);
 	while (others + 1 < threads && others + 1 < work->parts &&
-		pthread_create(&thread[others], NULL, take_part, &team) == 0)
+		pthread_create(&thread[others], &attributes, take_part, &team) == 0)
 		others++;
+	pthread_attr_destroy(&attributes);
 	take_part(&team);
 	while (others)
 		pthread_join(thread[--others], NULL);
