@@ -111,7 +111,8 @@ PLAN = "timeout: [50ms, 150ms, 550ms, 2s], deadline: "
 
 
 def times(*servers):
-    queries = sorted((at, number) for number, server in enumerate(servers) for at, _, _ in server.queries)
+    """When whom, but for probes of silent servers, which ask for the root's NS."""
+    queries = sorted((at, number) for number, server in enumerate(servers) for at, _, wire in server.queries if wire[12])
     return [round((at - queries[0][0]) * 1000) for at, _ in queries], [number for _, number in queries]
 
 
