@@ -3,6 +3,7 @@
 """The parts of tools/bench that need no server. usage: bench_test.py BENCH"""
 
 import struct
+import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
 
@@ -89,6 +90,15 @@ def frames_carry_what_they_should_with_good_checksums():
         assert over == "IPv6" or bench.ones_sum(ip) == 0xffff, over
         assert bench.ones_sum(addresses + struct.pack("!2H", 17, len(udp)) + udp) == 0xffff, over
         assert udp[8:] == payload, over
+
+
+def help_names_every_command():
+    text = subprocess.run([sys.executable, "-I", sys.argv[1], "--help"], capture_output=True, text=True)
+    assert text.returncode == 0, text.stderr
+    for name in [name for name, *_ in bench.ALL] + ["zones", "all"]:
+        assert f"\n    {name} " in text.stdout, name
+        one = subprocess.run([sys.executable, "-I", sys.argv[1], name, "--help"], capture_output=True, text=True)
+        assert one.returncode == 0 and "--rounds" in one.stdout, one.stderr
 
 
 def main():
