@@ -60,6 +60,10 @@ struct reply {
 	uint32_t bytes; // out
 	enum rcode rcode; // out, without the EDNS upper bits cut off
 	bool truncated;	// out
+	// out, true only where it costs next to nothing: the one's complement sum, not folded, of the octets behind the question as
+	// words of the packet, as if they began at an even offset (RFC 1071). Starts as false.
+	bool summed;
+	uint32_t sections_sum;
 };
 
 // The zone that holds the question's name, already looked up for a burst; NULL: none.
