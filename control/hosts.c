@@ -2,17 +2,15 @@
 // Step: the hosts files of the configuration. They are read in a thread, whenever one of them has changed,
 // into a table that takes the former one's place as a whole.
 #include <arpa/inet.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <pollux/log.h>
 #include <pollux/name.h>
 #include <pollux/rrtype.h>
 
+#include "background.h"
 #include "chain.h"
 #include "findings.h"
 #include "hosts_table.h"
@@ -31,13 +29,10 @@ struct hosts {
 	unsigned files;
 	char **path;
 	struct watch **watch;
-	// The thread that reads, and what it works on; `fresh` is the event loop's when `finished` can be
-	// read.
-	bool reading, again; // again: something has changed since it began
-	pthread_t thread;
+	// The thread that reads, and what it works on, which is the event loop's again when it is done.
+	struct background *background;
+	bool again; // something has changed since it began
 	_Atomic bool interrupted;
-	int finished_fd;
-	struct event *finished;
 	struct hosts_table *fresh;
 	struct findings findings;
 	// What others said of the names of a fresh table goes out of the cache.
@@ -48,8 +43,9 @@ struct hosts {
 
 // --- reading ---
 
-static void read_files(struct hosts *h)
+static void read_files(void *ctx)
 {
+	struct hosts *h = ctx;
 	h->fresh = hosts_table_new(h->seed);
 	for (unsigned i = 0; h->fresh && i < h->files; i++) {
 		enum status status =
@@ -59,17 +55,6 @@ static void read_files(struct hosts *h)
 		hosts_table_free(h->fresh);
 		h->fresh = NULL;
 	}
-}
-
-static void *read_in_thread(void *ctx)
-{
-	struct hosts *h = ctx;
-	static const uint64_t one = 1;
-	pthread_setname_np(pthread_self(), "hosts");
-	read_files(h);
-	if (write(h->finished_fd, &one, sizeof(one)) != sizeof(one))
-		abort(); // an eventfd takes 2^64 - 2 of them
-	return NULL;
 }
 
 static void log_findings(struct hosts *h)
@@ -143,28 +128,15 @@ static void take_fresh(struct hosts *h)
 static void start_reading(void *ctx)
 {
 	struct hosts *h = ctx;
-	h->again = h->reading;
-	if (h->reading)
-		return;
-	h->reading = pthread_create(&h->thread, NULL, read_in_thread, h) == 0;
-	if (!h->reading)
+	enum status status = background_start(h->background);
+	h->again = status == ST_BUSY;
+	if (status == ST_SYSTEM)
 		log_error("hosts: no thread to read the files in; the former ones stay");
 }
 
-static void join(struct hosts *h)
+static void on_read(void *ctx)
 {
-	uint64_t count;
-	pthread_join(h->thread, NULL);
-	h->reading = false;
-	if (read(h->finished_fd, &count, sizeof(count)) != sizeof(count))
-		log_error("hosts: the thread ended without a word");
-}
-
-static void on_finished(evutil_socket_t fd, short what, void *ctx)
-{
-	(void)fd, (void)what;
 	struct hosts *h = ctx;
-	join(h);
 	take_fresh(h);
 	if (h->again)
 		start_reading(h);
@@ -172,11 +144,12 @@ static void on_finished(evutil_socket_t fd, short what, void *ctx)
 
 static void stop_reading(struct hosts *h)
 {
-	if (!h->reading)
-		return;
 	h->interrupted = true;
-	join(h);
-	h->interrupted = h->again = false;
+	bool was_reading = h->background && background_wait(h->background);
+	h->interrupted = false;
+	if (!was_reading)
+		return;
+	h->again = false;
 	hosts_table_free(h->fresh);
 	h->fresh = NULL;
 	findings_clear(&h->findings);
@@ -368,10 +341,7 @@ static void hosts_free(void *state)
 	struct hosts *h = state;
 	forget_files(h);
 	slices_free(h->slices);
-	if (h->finished)
-		event_free(h->finished);
-	if (h->finished_fd >= 0)
-		close(h->finished_fd);
+	background_free(h->background);
 	hosts_table_free(h->table);
 	free(h);
 }
@@ -388,10 +358,8 @@ static void *hosts_new(struct event_base *base, struct resolver *r, const struct
 	h->seed = catalog_seed(r->catalog);
 	h->ttl_s = config->hosts_ttl_s;
 	findings_init(&h->findings);
-	h->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	h->finished = event_new(base, h->finished_fd, EV_READ | EV_PERSIST, on_finished, h);
-	if (!h->slices || h->finished_fd < 0 || !h->finished || event_add(h->finished, NULL) != 0 ||
-		!follow_files(h, config->hosts_files, config->hosts_file_count)) {
+	h->background = background_new(base, "hosts", read_files, on_read, h);
+	if (!h->slices || !h->background || !follow_files(h, config->hosts_files, config->hosts_file_count)) {
 		hosts_free(h);
 		return NULL;
 	}

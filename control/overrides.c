@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <pollux/log.h>
 #include <pollux/rrtype.h>
 #include <pollux/zonefile.h>
 
+#include "background.h"
 #include "chain.h"
 #include "overrides.h"
 
@@ -31,12 +29,8 @@ struct rulebook {
 	struct override_rules *rules;
 	uint64_t stamp; // of the overrides-file; 0: there is none, or it had errors
 	bool before_clients;
-	// While a thread reads; `finished` can be read when it is done.
-	bool busy;
-	struct making making;
-	pthread_t thread;
-	int finished_fd;
-	struct event *finished;
+	struct background *background;
+	struct making making; // the thread's while it is busy
 	struct catalog *catalog;
 	overrides_done *done;
 	void *ctx;
@@ -143,32 +137,15 @@ static bool is_unchanged(const struct rulebook *book, const struct config *runni
 	return !differs;
 }
 
-static void *make_in_thread(void *state)
+static void make_in_thread(void *state)
 {
-	static const uint64_t one = 1;
-	struct rulebook *book = state;
-	pthread_setname_np(pthread_self(), "overrides");
-	make(&book->making);
-	if (write(book->finished_fd, &one, sizeof(one)) != sizeof(one))
-		abort(); // an eventfd takes 2^64 - 2 of them
-	return NULL;
+	make(&((struct rulebook *)state)->making);
 }
 
-static void join(struct rulebook *book)
+static void on_made(void *state)
 {
-	uint64_t count;
-	pthread_join(book->thread, NULL);
-	book->busy = false;
-	if (read(book->finished_fd, &count, sizeof(count)) != sizeof(count))
-		log_error("overrides: the thread ended without a word");
-}
-
-static void on_finished(evutil_socket_t fd, short what, void *state)
-{
-	(void)fd, (void)what;
 	struct rulebook *book = state;
 	struct making *m = &book->making;
-	join(book);
 	enum status status = m->read != ST_OK ? m->read : m->compiled;
 	if (status == ST_OK)
 		status = put_in_place(book, book->catalog, m);
@@ -181,7 +158,7 @@ enum status overrides_reload(struct resolver *r, struct catalog *catalog, const 
 {
 	struct rulebook *book = r->state[STEP_OVERRIDES];
 	uint64_t stamp = stamp_of(fresh);
-	if (book->busy)
+	if (background_is_busy(book->background))
 		return ST_BUSY;
 	if (is_unchanged(book, running, fresh, stamp)) {
 		done(ctx, ST_OK);
@@ -191,8 +168,7 @@ enum status overrides_reload(struct resolver *r, struct catalog *catalog, const 
 	book->catalog = catalog;
 	book->done = done;
 	book->ctx = ctx;
-	book->busy = pthread_create(&book->thread, NULL, make_in_thread, book) == 0;
-	return book->busy ? ST_OK : ST_SYSTEM;
+	return background_start(book->background);
 }
 
 const struct override_rules *overrides_rules(const struct resolver *r)
@@ -238,15 +214,10 @@ static enum outcome from_overrides(struct ask *ask, void *state)
 static void free_book(void *state)
 {
 	struct rulebook *book = state;
-	bool busy = book->busy;
-	if (busy)
-		join(book);
+	bool busy = book->background && background_wait(book->background);
+	background_free(book->background);
 	forget(&book->making);
 	override_rules_free(book->rules);
-	if (book->finished)
-		event_free(book->finished);
-	if (book->finished_fd >= 0)
-		close(book->finished_fd);
 	if (busy)
 		book->done(book->ctx, ST_CANCELLED);
 	free(book);
@@ -258,9 +229,8 @@ static void *new_book(struct event_base *base, struct resolver *r, const struct 
 	struct rulebook *book = calloc(1, sizeof(*book));
 	if (!book)
 		return NULL;
-	book->finished_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	book->finished = event_new(base, book->finished_fd, EV_READ | EV_PERSIST, on_finished, book);
-	if (book->finished_fd >= 0 && book->finished && event_add(book->finished, NULL) == 0)
+	book->background = background_new(base, "overrides", make_in_thread, on_made, book);
+	if (book->background)
 		return book;
 	free_book(book);
 	return NULL;
