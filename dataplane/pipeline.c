@@ -186,24 +186,28 @@ static void look_up(struct worker *worker, struct burst *burst)
 		else if (!find_rule(worker, burst, q, true))
 			prefetch_from_cache(worker, burst, q);
 	}
-	const struct node *node[BURST_MAX];
 	for (unsigned q = 0; q < burst->queries; q++) {
-		node[q] = burst->zone[q] ? image_prefetch_node(burst->zone[q], &burst->query[q].name) : NULL;
-		if (!burst->zone[q] && worker->cache && !burst->refused[q] && !burst->rule[q].rule)
-			cache_prefetch_entry(worker->cache, burst->cache_hash[q]);
+		const struct image *zone = burst->zone[q];
+		if (!zone) {
+			if (worker->cache && !burst->refused[q] && !burst->rule[q].rule)
+				cache_prefetch_entry(worker->cache, burst->cache_hash[q]);
+			continue;
+		}
+		burst->node[q] = image_probe(zone, &burst->query[q].name);
+		if (burst->node[q])
+			image_prefetch_node(burst->node[q]);
 	}
 	for (unsigned q = 0; q < burst->queries; q++) {
-		if (node[q])
-			image_prefetch_rest(burst->zone[q], node[q]);
+		if (burst->zone[q] && burst->node[q])
+			image_prefetch_rest(burst->zone[q], burst->node[q]);
 	}
 }
 
 // The reply may fill what is left of an MTU-sized packet behind the headers that go back.
-static uint32_t reply_room(const struct port *port, const struct frame *frame)
+static uint32_t largest_reply(const struct port *port, unsigned headers_bytes)
 {
-	uint32_t fits = port->mtu - (frame->ip_version == 4 ? 28u : 48u);
-	fits = RTE_MIN(RTE_MAX(fits, (uint32_t)DNS_UDP_PLAIN_BYTES), (uint32_t)DNS_UDP_CEILING_BYTES);
-	return RTE_MIN(fits, frame->room - frame->payload_at);
+	uint32_t fits = RTE_MAX(port->mtu - headers_bytes, (uint32_t)DNS_UDP_PLAIN_BYTES);
+	return RTE_MIN(fits, (uint32_t)DNS_UDP_CEILING_BYTES);
 }
 
 // RFC 791 3.1, RFC 8200 3: where the source address stands.
@@ -301,7 +305,7 @@ static enum counter write_reply(
 		*detail = 1 + STEP_CACHE;
 		return COUNTER_answer_dns;
 	}
-	return fate_of(answer_query(worker->catalog, policy, query, burst->zone[q], OVER_UDP, reply),
+	return fate_of(answer_thorough(worker->catalog, policy, query, burst->zone[q], OVER_UDP, reply),
 		burst->zone[q] ? 1 + STEP_AUTHORITIES : 0, detail);
 }
 
@@ -326,26 +330,60 @@ void pipeline_request_offload(struct rte_mbuf *mbuf, const struct frame *frame, 
 		mbuf->ol_flags |= RTE_MBUF_F_TX_UDP_CKSUM;
 }
 
-// Replies are written over their questions, whose names stay where they are. What may still become a miss is kept.
+// Most answers need nothing but the zone. False: nothing is written.
+static inline bool write_plain(struct worker *worker, struct burst *burst, unsigned q, const struct frame *frame,
+	struct reply *reply)
+{
+	const struct image *zone = burst->zone[q];
+	const struct policy *policy = &worker->policy;
+	if (!zone || policy->opcodes & 1)
+		return false;
+	if (worker->judges_clients) {
+		take_client(&worker->parties, frame);
+		policy = policy_for_client(worker);
+	}
+	const struct query *query = &burst->query[q];
+	return policy && answer_plain(worker->catalog, policy, query, zone, burst->node[q],
+		answer_limit(policy, query, OVER_UDP), reply);
+}
+
+// What may become a miss is kept.
+static enum counter write_other(struct worker *worker, struct burst *burst, unsigned q, const struct frame *frame,
+	struct reply *reply, uint8_t *detail)
+{
+	bool may_miss = worker->policy.has_chain || !worker->zones_ready || worker->policy.opcodes;
+	unsigned bytes = burst->query[q].bytes;
+	reply->parties = &worker->parties;
+	if (may_miss)
+		memcpy(worker->kept, reply->wire, bytes);
+	take_client(&worker->parties, frame);
+	enum counter fate = write_reply(worker, burst, q, reply, detail);
+	if (fate == COUNTER_miss)
+		memcpy(reply->wire, worker->kept, bytes);
+	return fate;
+}
+
+// Replies are written over their questions, whose names stay where they are.
 static void write_replies(struct worker *worker, struct burst *burst)
 {
 	const struct port *port = burst->lane->port;
+	const uint32_t largest4 = largest_reply(port, 28), largest6 = largest_reply(port, 48);
 	burst->cache_used = 0;
-	bool may_miss = worker->policy.has_chain || !worker->zones_ready || worker->policy.opcodes;
 	for (unsigned q = 0; q < burst->queries; q++) {
 		unsigned i = burst->packet_of[q];
 		struct frame *frame = &burst->frame[i];
-		uint8_t *message = frame->bytes + frame->payload_at;
-		struct reply reply = { .wire = message, .room = reply_room(port, frame), .parties = &worker->parties };
-		unsigned bytes = burst->query[q].bytes;
-		if (may_miss)
-			memcpy(worker->kept, message, bytes);
-		take_client(&worker->parties, frame);
-		burst->fate[i] = write_reply(worker, burst, q, &reply, &burst->detail[i]);
-		if (burst->fate[i] == COUNTER_miss)
-			memcpy(message, worker->kept, bytes);
-		if (burst->fate[i] != COUNTER_answer_dns)
-			continue;
+		struct reply reply;
+		reply.wire = frame->bytes + frame->payload_at;
+		reply.room = RTE_MIN(frame->ip_version == 4 ? largest4 : largest6, frame->room - frame->payload_at);
+		reply.summed = false;
+		if (write_plain(worker, burst, q, frame, &reply)) {
+			burst->fate[i] = COUNTER_answer_dns;
+			burst->detail[i] = 1 + STEP_AUTHORITIES;
+		} else {
+			burst->fate[i] = write_other(worker, burst, q, frame, &reply, &burst->detail[i]);
+			if (burst->fate[i] != COUNTER_answer_dns)
+				continue;
+		}
 		burst->rcode[q] = reply.rcode;
 		burst->truncated[q] = reply.truncated;
 		frame_turn_round(frame, reply.bytes, port->offload);

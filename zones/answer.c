@@ -59,15 +59,6 @@ struct step {
 	unsigned name_at, apex_at;
 };
 
-uint32_t answer_limit(const struct policy *policy, const struct query *query, enum transport transport)
-{
-	if (transport == OVER_TCP)
-		return DNS_MAX_BYTES;
-	if (!query->edns || policy->udp_size < DNS_UDP_PLAIN_BYTES)
-		return DNS_UDP_PLAIN_BYTES;
-	return query->udp_size < policy->udp_size ? query->udp_size : policy->udp_size;
-}
-
 static void finish(struct draft *d)
 {
 	const struct query *q = d->query;
@@ -727,87 +718,245 @@ static enum rcode judge_options(const struct query *query, enum transport transp
 	return edns_wants_better_cookie(query, parties) ? RCODE_BADCOOKIE : RCODE_NOERROR;
 }
 
-// --- what most questions are: nothing has to be added or proved, and no second zone is needed ---
+// --- what most answers are: nothing has to be proved, no second zone is needed, and all of it fits ---
 
-// RRsets of one zone whose octets are final but for at most one pointer.
-struct plain {
-	const struct rrset *alias, *rrset; // alias: NULL, or what leads to the RRset
-	uint32_t alias_bytes, bytes;	   // with the RRSIGs that are wanted
-	unsigned count;
+#define PIECES_MAX 16
+
+// An RRset, final but for pointers.
+struct piece {
+	const struct rrset *rrset;
+	uint32_t bytes; // with the RRSIGs that are wanted
+	uint16_t count; // records of these
+	uint16_t owner_at;
 };
 
-static uint32_t plain_add(struct plain *plain, const struct rrset *rrset, bool dnssec_ok)
+struct plain {
+	const struct image *zone;
+	const struct query *query;
+	unsigned apex_at;
+	uint32_t end; // of the pieces in the message
+	unsigned pieces;
+	unsigned count[SECTIONS];
+	unsigned flags; // and rcode
+	struct piece piece[PIECES_MAX];
+};
+
+static inline bool plan_piece(struct plain *p, const struct rrset *rrset, unsigned owner_at, enum section section)
 {
-	plain->count += rrset->count + (dnssec_ok ? rrset->sig_count : 0u);
-	return rrset->bytes + (dnssec_ok ? rrset->sig_bytes : 0u); // RFC 4035 3.1.1
+	if (p->pieces == PIECES_MAX)
+		return false;
+	bool dnssec_ok = p->query->dnssec_ok; // RFC 4035 3.1.1
+	struct piece *piece = &p->piece[p->pieces++];
+	piece->rrset = rrset;
+	piece->bytes = rrset->bytes + (dnssec_ok ? rrset->sig_bytes : 0u);
+	piece->count = (uint16_t)(rrset->count + (dnssec_ok ? rrset->sig_count : 0u));
+	piece->owner_at = (uint16_t)owner_at;
+	p->count[section] += piece->count;
+	p->end += piece->bytes;
+	return true;
 }
 
-// The RRset that the question is about, perhaps by way of one alias. False: there is more to it.
-static bool plain_find(struct plain *plain, const struct catalog *catalog, const struct query *q, const struct image *zone,
-	const struct node *node)
+static bool wants_proof(const struct plain *p)
 {
-	*plain = (struct plain){ .rrset = node_rrset(zone, node, q->type) };
-	if (!plain->rrset && node->flags & NODE_CNAME) {
-		const struct rrset *alias = image_at(zone, node->rrsets_ref);
-		const struct node *target = image_alias_target(zone, alias);
-		if (!target || alias->fixup_count > 1 || catalog_may_go_deeper(catalog, zone->apex_labels, target->labels))
-			return false;
-		plain->alias = alias;
-		plain->alias_bytes = plain_add(plain, alias, q->dnssec_ok);
-		plain->rrset = node_rrset(zone, target, q->type);
-	}
-	if (!plain->rrset || plain->rrset->fixup_count || plain->rrset->additional_count)
+	return p->query->dnssec_ok && p->zone->is_signed;
+}
+
+// RFC 2308 2, 3.
+static bool plan_negative(struct plain *p, enum rcode rcode)
+{
+	if (wants_proof(p) || image_is_blank(p->zone))
 		return false;
-	plain->bytes = plain_add(plain, plain->rrset, q->dnssec_ok);
-	return true;
+	p->flags |= rcode;
+	return plan_piece(p, image_at(p->zone, p->zone->negative_ref), p->apex_at, AUTHORITY);
 }
 
 // RFC 1034 4.3.2 3a: the alias, and behind it what its target has, whose owner stands in the alias's RDATA.
-static void plain_put(const struct plain *plain, const struct query *q, const struct image *zone, uint8_t *wire, uint32_t at)
+static bool plan_alias(struct plain *p, const struct catalog *catalog, const struct rrset *alias)
 {
-	const struct rrset *alias = plain->alias, *rrset = plain->rrset;
-	uint8_t *data = wire + at;
-	if (!alias) {
-		memcpy(data, image_at(zone, rrset->data_ref), plain->bytes);
-		return;
-	}
-	memcpy(data, image_at(zone, alias->data_ref), plain->alias_bytes);
-	const struct places places = { DNS_HEADER_BYTES, DNS_HEADER_BYTES + q->name.label_at[zone->apex_labels], at };
-	fix_pointers(zone, alias, data, &places);
-	memcpy(data + plain->alias_bytes, image_at(zone, rrset->data_ref), plain->bytes);
-	point_owners(data + plain->alias_bytes, rrset->count + (q->dnssec_ok ? rrset->sig_count : 0u), at + 12);
+	const struct node *target = image_alias_target(p->zone, alias);
+	if (!target || catalog_may_go_deeper(catalog, p->zone->apex_labels, target->labels))
+		return false;
+	const struct rrset *rrset = node_rrset(p->zone, target, p->query->type);
+	unsigned target_at = p->end + 12;
+	return rrset && !rrset->additional_count && plan_piece(p, alias, DNS_HEADER_BYTES, ANSWER) &&
+		plan_piece(p, rrset, target_at, ANSWER);
 }
 
-// Written without a draft, which saves a sixth of the instructions of the whole packet. False: nothing is written.
-static bool answer_plain(const struct catalog *catalog, const struct policy *policy, const struct query *q,
-	const struct image *zone, const struct image_hit *hit, uint32_t limit, struct reply *reply)
+// RFC 1034 4.3.2 3b: the cut and its addresses, those first without which it leads nowhere.
+static bool plan_referral(struct plain *p, const struct node *cut)
 {
-	struct plain plain;
-	bool may_need_proof = q->dnssec_ok && zone->is_signed && hit->match != IMAGE_EXACT;
-	if (q->options || may_need_proof || (hit->match != IMAGE_EXACT && hit->match != IMAGE_WILDCARD) ||
-		!plain_find(&plain, catalog, q, zone, hit->node))
+	const struct rrset *ns = node_rrset(p->zone, cut, TYPE_NS);
+	if (!ns || wants_proof(p))
 		return false;
-	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, opt_at = at + plain.alias_bytes + plain.bytes;
-	uint32_t end = opt_at + (q->edns ? OPT_BYTES : 0);
-	if (end > limit || end > reply->room)
+	unsigned at = p->end;
+	const struct additional *more = image_at(p->zone, ns->additional_ref);
+	p->flags = 0;
+	bool fits = plan_piece(p, ns, DNS_HEADER_BYTES + p->query->name.label_at[cut->labels], AUTHORITY);
+	for (unsigned i = 0; fits && i < ns->additional_count; i++) {
+		const struct node *node = image_at(p->zone, more[i].node_ref);
+		const struct rrset *a = node_rrset(p->zone, node, TYPE_A), *aaaa = node_rrset(p->zone, node, TYPE_AAAA);
+		fits = (!a || plan_piece(p, a, at + more[i].name_at, ADDITIONAL)) &&
+			(!aaaa || plan_piece(p, aaaa, at + more[i].name_at, ADDITIONAL));
+	}
+	return fits;
+}
+
+static bool plan_node(struct plain *p, const struct catalog *catalog, const struct policy *policy, const struct node *node)
+{
+	const struct rrset *rrset = node_rrset(p->zone, node, p->query->type);
+	if (rrset && (!rrset->additional_count || policy->minimal || rrset->type == TYPE_CNAME))
+		return plan_piece(p, rrset, DNS_HEADER_BYTES, ANSWER);
+	if (rrset)
+		return false;
+	if (node->flags & NODE_CNAME)
+		return plan_alias(p, catalog, image_at(p->zone, node->rrsets_ref));
+	return plan_negative(p, RCODE_NOERROR);
+}
+
+// False: it takes more than copying.
+static inline bool plan(struct plain *p, const struct catalog *catalog, const struct policy *policy, const struct node *probed)
+{
+	const struct query *q = p->query;
+	if (probed && !(probed->flags & NODE_CUT) && image_node_is(p->zone, probed, &q->name, q->name.labels))
+		return plan_node(p, catalog, policy, probed);
+	struct image_hit hit = image_lookup_from(p->zone, &q->name, probed);
+	switch (hit.match) {
+	case IMAGE_EXACT:
+		return plan_node(p, catalog, policy, hit.node);
+	case IMAGE_WILDCARD:
+		return !wants_proof(p) && plan_node(p, catalog, policy, hit.node);
+	case IMAGE_DELEGATION:
+		return plan_referral(p, hit.node);
+	case IMAGE_NO_NAME:
+		return plan_negative(p, RCODE_NXDOMAIN);
+	case IMAGE_DNAME:
+		break;
+	}
+	return false;
+}
+
+// What a number that grew by `more` at this offset adds to a sum in the byte order of the wire.
+static inline uint32_t sum_of_growth(unsigned more, unsigned at)
+{
+	return at & 1 ? more : __builtin_bswap16((uint16_t)more);
+}
+
+// At least a record's 12 octets, in blocks of which the last one overlaps. A call of memcpy() takes longer.
+static inline void copy_records(uint8_t *to, const uint8_t *from, uint32_t bytes)
+{
+	if (bytes < 16) {
+		memcpy(to, from, 8);
+		memcpy(to + bytes - 8, from + bytes - 8, 8);
+		return;
+	}
+	for (uint32_t at = 0; at + 16 < bytes; at += 16)
+		memcpy(to + at, from + at, 16);
+	memcpy(to + bytes - 16, from + bytes - 16, 16);
+}
+
+static uint32_t move_owners(uint8_t *to, const uint8_t *ready, const struct piece *piece)
+{
+	uint32_t sum = 0, at = 0;
+	for (unsigned i = 0; i < piece->count; i++, at += 12u + load_be16(ready + at + 10)) {
+		store_be16(to + at, (uint16_t)(POINTER | piece->owner_at));
+		sum += sum_of_growth(piece->owner_at - DNS_HEADER_BYTES, at);
+	}
+	return sum;
+}
+
+static uint32_t move_pointers(uint8_t *to, const uint8_t *ready, const uint32_t *fixup, unsigned count,
+	const struct places *places)
+{
+	uint32_t sum = 0;
+	for (unsigned i = 0; i < count; i++) {
+		unsigned from = load_be16(ready + fixup[i]) & POINTER_MAX, place = place_of(places, from);
+		store_be16(to + fixup[i], (uint16_t)(POINTER | place));
+		sum += sum_of_growth(place - from, fixup[i]);
+	}
+	return sum;
+}
+
+// Returns the sum of its octets from an even offset; without RRSIGs.
+static inline uint32_t put_piece(const struct plain *p, const struct piece *piece, uint8_t *wire, uint32_t at)
+{
+	const struct rrset *rrset = piece->rrset;
+	const uint8_t *ready = image_at(p->zone, rrset->data_ref);
+	uint32_t sum = rrset->sum;
+	copy_records(wire + at, ready, piece->bytes);
+	if (piece->owner_at != DNS_HEADER_BYTES)
+		sum += move_owners(wire + at, ready, piece);
+	if (rrset->fixup_count) {
+		const struct places places = { piece->owner_at, p->apex_at, at };
+		sum += move_pointers(wire + at, ready, image_at(p->zone, rrset->fixups_ref), rrset->fixup_count, &places);
+	}
+	return sum;
+}
+
+// A sum goes on at this offset of another one: at an odd one all octets change places (RFC 1071 2 B).
+static inline uint32_t sum_moved(uint32_t sum, uint32_t at)
+{
+	return ((sum & 0xffff) + (sum >> 16)) << (at & 1) * 8;
+}
+
+// All of the header in two stores, so that whoever reads it next need not wait for many small ones.
+static inline void put_header(uint8_t *wire, const struct query *q, const struct plain *p, unsigned flags)
+{
+	uint64_t asked;
+	memcpy(&asked, q->wire, sizeof(asked));
+	// As they came: the id, two flags, the count of questions.
+	asked = __builtin_bswap64(asked) & (UINT64_C(0xffff) << 48 | (uint64_t)(FLAG_RD | FLAG_CD) << 32 | 0xffffu << 16);
+	asked = __builtin_bswap64(asked | (uint64_t)flags << 32 | p->count[ANSWER]);
+	memcpy(wire, &asked, sizeof(asked));
+	store_be32(wire + 8, p->count[AUTHORITY] << 16 | (p->count[ADDITIONAL] + q->edns));
+}
+
+// Types that are answered from more than the RRsets of one name, or that ask for something else than records.
+static bool is_special(uint16_t type)
+{
+	const uint64_t special = UINT64_C(1) << TYPE_DS | UINT64_C(1) << TYPE_RRSIG | UINT64_C(1) << TYPE_NSEC;
+	return (type < 64 && special >> type & 1) || (type >= 249 && type <= 255); // RFC 6895 3.1
+}
+
+bool answer_plain(const struct catalog *catalog, const struct policy *policy, const struct query *q,
+	const struct image *zone, const struct node *probed, uint32_t limit, struct reply *reply)
+{
+	if (q->options || q->class != CLASS_IN || is_special(q->type))
+		return false;
+	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, start = at, sum = 0;
+	struct plain p;
+	p.zone = zone;
+	p.query = q;
+	p.apex_at = DNS_HEADER_BYTES + q->name.label_at[zone->apex_labels];
+	p.end = at;
+	p.pieces = 0;
+	p.count[ANSWER] = p.count[AUTHORITY] = p.count[ADDITIONAL] = 0;
+	p.flags = FLAG_AA;
+	if (!plan(&p, catalog, policy, probed))
+		return false;
+	uint32_t end = p.end + (q->edns ? OPT_BYTES : 0);
+	if (end > limit || end > POINTER_MAX || end > reply->room)
 		return false;
 	uint8_t *wire = reply->wire;
-	unsigned flags = FLAG_QR | FLAG_AA | (q->flags & (FLAG_RD | FLAG_CD)) | (policy->has_chain ? FLAG_RA : 0u);
-	store_be32(wire, (uint32_t)q->id << 16 | flags);
-	store_be32(wire + 4, (uint32_t)q->questions << 16 | plain.count);
-	store_be32(wire + 8, q->edns);
-	if (wire != q->wire)
+	put_header(wire, q, &p, FLAG_QR | p.flags | (policy->has_chain ? FLAG_RA : 0u));
+	if (wire != q->wire) // RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet
 		memcpy(wire + DNS_HEADER_BYTES, q->wire + DNS_HEADER_BYTES, q->question_bytes);
-	plain_put(&plain, q, zone, wire, at);
-	if (q->edns)
-		edns_write_plain(wire + opt_at, policy, q, RCODE_NOERROR);
+	for (unsigned i = 0; i < p.pieces; at += p.piece[i++].bytes)
+		sum += sum_moved(put_piece(&p, &p.piece[i], wire, at), at - start);
+	if (q->edns) {
+		edns_write_plain(wire + at, policy, q, RCODE_NOERROR);
+		sum += sum_moved(edns_plain_sum(policy, q), at - start);
+	}
 	reply->bytes = end;
-	reply->rcode = RCODE_NOERROR;
+	reply->rcode = (enum rcode)(p.flags & FLAG_RCODE);
 	reply->truncated = false;
+	reply->summed = !q->dnssec_ok; // of RRSIGs the image has no sum
+	reply->sections_sum = sum;
 	return true;
 }
 
-enum answer_verdict answer_query(const struct catalog *catalog, const struct policy *policy, const struct query *query,
+// --- all the others ---
+
+enum answer_verdict answer_thorough(const struct catalog *catalog, const struct policy *policy, const struct query *query,
 	const struct image *zone, enum transport transport, struct reply *reply)
 {
 	enum rcode rcode = query->options ? judge_options(query, transport, reply->parties) : RCODE_NOERROR;
@@ -826,10 +975,6 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 		return ANSWER_READY;
 	}
 	zone = side_of_cut(catalog, zone, &query->name, query->type);
-	struct image_hit hit = image_lookup(zone, &query->name);
-	uint32_t limit = answer_limit(policy, query, transport);
-	if (answer_plain(catalog, policy, query, zone, &hit, limit, reply))
-		return ANSWER_READY;
 	if (image_is_blank(zone)) {
 		answer_error_why(policy, query, RCODE_SERVFAIL, EDE_NOT_READY, reply);
 		return ANSWER_READY;
@@ -838,15 +983,24 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 	d.catalog = catalog;
 	d.over_udp = transport == OVER_UDP;
 	plan_opt(&d, query, reply, zone);
-	begin(&d, policy, query, limit, reply);
+	begin(&d, policy, query, answer_limit(policy, query, transport), reply);
 	d.flags = FLAG_AA;
 	struct step step = { .name = &query->name, .zone = zone, .name_at = DNS_HEADER_BYTES };
-	bool ended = walk(&d, step, hit);
+	bool ended = walk(&d, step, image_lookup(zone, &query->name));
 	put_denials(&d);
 	if (!(d.flags & FLAG_TC))
 		put_additionals(&d);
 	finish(&d);
 	return ended || !wants_chain(policy, query) ? ANSWER_READY : ANSWER_CONTINUE;
+}
+
+enum answer_verdict answer_query(const struct catalog *catalog, const struct policy *policy, const struct query *query,
+	const struct image *zone, enum transport transport, struct reply *reply)
+{
+	if (zone && answer_plain(catalog, policy, query, zone, image_probe(zone, &query->name),
+			answer_limit(policy, query, transport), reply))
+		return ANSWER_READY;
+	return answer_thorough(catalog, policy, query, zone, transport, reply);
 }
 
 // --- answers by rule ---

@@ -173,14 +173,16 @@ static void put_record(struct press *p, const uint8_t *start, const struct draft
 	store_be16(length_at, (uint16_t)(p->at - length_at - 2));
 }
 
-// RFC 1071, from an even offset.
+// RFC 1071, from an even offset, in the byte order of the wire.
 static uint16_t ones_sum(const uint8_t *at, uint32_t bytes)
 {
 	uint64_t sum = 0;
-	for (; bytes > 1; bytes -= 2, at += 2)
-		sum += load_be16(at);
+	for (uint16_t word; bytes > 1; bytes -= 2, at += 2) {
+		memcpy(&word, at, sizeof(word));
+		sum += word;
+	}
 	if (bytes)
-		sum += (uint64_t)*at << 8;
+		sum += *at; // little-endian: the first octet of a word is the low one
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)sum;
@@ -208,7 +210,7 @@ static void put_additionals(struct press *p, struct rrset *rrset, const struct d
 	align(p, 8);
 	struct additional *list = (struct additional *)p->at;
 	const uint8_t *at = start;
-	unsigned inside = 0;
+	unsigned inside = 0, required = 0;
 	for (const struct draft_record *r = run; r; r = next_of_run(r)) {
 		if (r->ignored || r->type != rrset->type)
 			continue;
@@ -224,11 +226,11 @@ static void put_additionals(struct press *p, struct rrset *rrset, const struct d
 		uint32_t index = p->only_measures ? NOT_FOUND : builder_find(p->b, name);
 		if (index == NOT_FOUND || offset > UINT16_MAX || !is_worth_adding(&p->b->names[index], rrset->type))
 			continue;
-		list[rrset->additional_count++] = (struct additional){
-			.node_ref = index,
-			.name_at = (uint16_t)offset,
-			.required = (owner->flags & NODE_CUT) && name_is_under(name, owner->name),
-		};
+		struct additional one = { .node_ref = index, .name_at = (uint16_t)offset,
+			.required = (owner->flags & NODE_CUT) && name_is_under(name, owner->name) };
+		unsigned place = one.required ? required++ : rrset->additional_count;
+		memmove(&list[place + 1], &list[place], (rrset->additional_count++ - place) * sizeof(one));
+		list[place] = one;
 	}
 	if (rrset->additional_count)
 		rrset->additional_ref = ref_of(p, list);

@@ -30,13 +30,17 @@ void edns_plan(struct opt *, const struct query *, const struct parties *, const
 // DO as asked (RFC 3225 3).
 static inline void edns_write_plain(uint8_t *record, const struct policy *policy, const struct query *q, unsigned rcode)
 {
-	record[0] = 0;
-	store_be16(record + 1, TYPE_OPT);
-	store_be16(record + 3, policy->udp_size);
-	record[5] = (uint8_t)(rcode >> 4);
-	record[6] = 0;
-	store_be16(record + 7, q->dnssec_ok ? 0x8000 : 0);
-	store_be16(record + 9, 0);
+	uint64_t head = (uint64_t)TYPE_OPT << 40 | (uint64_t)policy->udp_size << 24 | (rcode >> 4 & 0xff) << 16 |
+		(q->dnssec_ok ? 0x80u : 0u);
+	head = __builtin_bswap64(head);
+	store_be32(record + 7, q->dnssec_ok ? 0x80000000u : 0u); // the head's last octet once more, and three
+	memcpy(record, &head, sizeof(head));
+}
+
+// The sum of that record's octets for rcode 0, from an even offset, in the byte order of the wire (RFC 1071).
+static inline uint32_t edns_plain_sum(const struct policy *policy, const struct query *q)
+{
+	return TYPE_OPT + policy->udp_size + (q->dnssec_ok ? 0x8000u : 0u); // the record's fields begin at odd offsets
 }
 
 // The options planned go behind the record at wire + at; returns where they end. `limit` is for padding.

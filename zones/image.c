@@ -6,13 +6,7 @@
 #include "bucket.h"
 #include "denial.h"
 
-static bool node_is(const struct node *node, const struct folded_name *name, unsigned depth)
-{
-	unsigned at = name->label_at[depth], bytes = name->bytes - at;
-	return node->name_bytes == bytes && memcmp(node->name, name->wire + at, bytes) == 0;
-}
-
-// Goes through the slots with that tag; `name` NULL: the first one will do.
+// The first node of `bucket` or the ones behind it with that tag; `name` NULL: whatever its name is.
 static inline const struct node *search(const struct image *image, uint64_t hash, const struct folded_name *name,
 	unsigned depth)
 {
@@ -22,7 +16,7 @@ static inline const struct node *search(const struct image *image, uint64_t hash
 		const struct image_bucket *bucket = &buckets[index];
 		for (unsigned slots = slots_with(bucket, tag); slots; slots &= slots - 1) {
 			const struct node *node = image_at(image, bucket->node_ref[__builtin_ctz(slots)]);
-			if (!name || node_is(node, name, depth))
+			if (!name || image_node_is(image, node, name, depth))
 				return node;
 		}
 		if (bucket->tag[7] == 0) // slots are filled from the left
@@ -32,15 +26,16 @@ static inline const struct node *search(const struct image *image, uint64_t hash
 	}
 }
 
-const struct node *image_prefetch_node(const struct image *image, const struct folded_name *name)
+static bool is_deep(const struct image *image, const struct folded_name *name)
+{
+	return name->labels > image->apex_labels + 1u;
+}
+
+const struct node *image_probe(const struct image *image, const struct folded_name *name)
 {
 	const struct node *node = search(image, name->hash[name->labels], NULL, 0);
-	if (!node && name->labels > image->apex_labels + 1u)
+	if (!node && is_deep(image, name))
 		node = search(image, name->hash[name->labels - 1], NULL, 0);
-	if (node) {
-		__builtin_prefetch(node);
-		__builtin_prefetch((const uint8_t *)node + CACHE_LINE_BYTES);
-	}
 	return node;
 }
 
@@ -54,11 +49,18 @@ static bool depth_is_used(const struct image *image, unsigned depth)
 	return image->depths >> (depth < 63 ? depth : 63) & 1;
 }
 
-// RFC 4592 3.3.1: the longest existing ancestor. Names below a cut are not in the table, so a cut above
-// the name is its closest encloser here.
-static const struct node *closest_encloser(const struct image *image, const struct folded_name *name)
+// What was probed is the name one label up, and was not found under the tag of the name itself.
+static bool is_parent(const struct image *image, const struct folded_name *name, const struct node *probed)
 {
-	for (unsigned depth = name->labels - 1u; depth > image->apex_labels; depth--) {
+	unsigned depth = name->labels - 1u;
+	return probed && image_node_is(image, probed, name, depth) && image_tag(name->hash[depth]) != image_tag(name->hash[name->labels]);
+}
+
+// RFC 4592 3.3.1: the longest existing ancestor of at most `depth` labels. Names below a cut are not in the table, so a cut
+// above the name is its closest encloser here.
+static const struct node *closest_encloser(const struct image *image, const struct folded_name *name, unsigned depth)
+{
+	for (; depth > image->apex_labels; depth--) {
 		const struct node *node = depth_is_used(image, depth) ? image_find(image, name, depth) : NULL;
 		if (node)
 			return node;
@@ -66,38 +68,42 @@ static const struct node *closest_encloser(const struct image *image, const stru
 	return image_at(image, image->apex_ref);
 }
 
-struct image_hit image_lookup(const struct image *image, const struct folded_name *name)
+// What stands for a name that is not there.
+static struct image_hit hit_below(const struct image *image, const struct node *encloser)
 {
-	struct image_hit hit = { .match = IMAGE_EXACT };
-	hit.node = depth_is_used(image, name->labels) ? image_find(image, name, name->labels) : NULL;
-	if (hit.node) {
-		hit.encloser = hit.node;
-		if (hit.node->flags & NODE_CUT)
-			hit.match = IMAGE_DELEGATION;
-		return hit;
-	}
-	hit.node = hit.encloser = closest_encloser(image, name);
-	if (hit.node->flags & NODE_CUT) {
+	struct image_hit hit = { .match = IMAGE_NO_NAME, .node = encloser, .encloser = encloser };
+	if (encloser->flags & NODE_CUT) {
 		hit.match = IMAGE_DELEGATION;
-	} else if (hit.node->flags & NODE_DNAME) {
+	} else if (encloser->flags & NODE_DNAME) {
 		hit.match = IMAGE_DNAME; // RFC 6672 3.2
-	} else if (hit.node->wildcard_ref) {
+	} else if (encloser->wildcard_ref) {
 		hit.match = IMAGE_WILDCARD;
-		hit.node = image_at(image, hit.node->wildcard_ref);
-	} else {
-		hit.match = IMAGE_NO_NAME;
+		hit.node = image_at(image, encloser->wildcard_ref);
 	}
 	return hit;
 }
 
-const struct rrset *node_rrset(const struct image *image, const struct node *node, uint16_t type)
+static struct image_hit hit_at(const struct node *node)
 {
-	const struct rrset *rrset = image_at(image, node->rrsets_ref);
-	for (unsigned i = 0; i < node->rrset_count; i++, rrset++) {
-		if (rrset->type >= type)
-			return rrset->type == type ? rrset : NULL;
-	}
-	return NULL;
+	return (struct image_hit){ node->flags & NODE_CUT ? IMAGE_DELEGATION : IMAGE_EXACT, node, node };
+}
+
+struct image_hit image_lookup(const struct image *image, const struct folded_name *name)
+{
+	return image_lookup_from(image, name, image_probe(image, name));
+}
+
+struct image_hit image_lookup_from(const struct image *image, const struct folded_name *name, const struct node *probed)
+{
+	unsigned labels = name->labels;
+	if (!probed) // nor is there a parent, deep in the zone
+		return hit_below(image, closest_encloser(image, name, labels - 1u - is_deep(image, name)));
+	if (image_node_is(image, probed, name, labels))
+		return hit_at(probed);
+	if (is_deep(image, name) && is_parent(image, name, probed))
+		return hit_below(image, probed);
+	const struct node *node = image_find(image, name, labels); // two names have the same tag
+	return node ? hit_at(node) : hit_below(image, closest_encloser(image, name, labels - 1u));
 }
 
 // --- taking an image over: nothing in it is believed ---
@@ -214,7 +220,7 @@ static bool alias_is_sound(const struct checker *c, const struct rrset *rrset, c
 static bool rrset_is_sound(const struct checker *c, const struct rrset *rrset, const struct owner *owner)
 {
 	uint64_t data = (uint64_t)rrset->bytes + rrset->sig_bytes;
-	if (data > UINT32_MAX || !inside(c, rrset->data_ref, data, 1) ||
+	if (!rrset->count || data > UINT32_MAX || !inside(c, rrset->data_ref, data, 1) ||
 		!inside(c, rrset->fixups_ref, rrset->fixup_count, 4) ||
 		!inside(c, rrset->additional_ref, rrset->additional_count, sizeof(struct additional)))
 		return false;
@@ -236,8 +242,11 @@ static bool head_is_sound(const struct checker *c, uint32_t ref)
 	if (!inside(c, ref, 1, sizeof(struct node)))
 		return false;
 	const struct node *node = image_at(c->image, ref);
+	unsigned apex_bytes = c->image->apex_bytes;
 	return node->name_bytes && inside(c, ref, 1, sizeof(struct node) + node->name_bytes) &&
 		name_length(node->name, node->name_bytes) == node->name_bytes &&
+		node->name_bytes >= apex_bytes &&
+		memcmp(node->name + node->name_bytes - apex_bytes, c->image->apex, apex_bytes) == 0 &&
 		name_labels(node->name) == node->labels &&
 		inside(c, node->rrsets_ref, node->rrset_count, sizeof(struct rrset));
 }
@@ -420,7 +429,7 @@ enum status image_check(const void *at, size_t bytes)
 	const struct owner owner = { image->apex, image->apex_bytes };
 	struct folded_name name;
 	name_prepare(&name, image->apex, image->apex_bytes, image->hash_seed);
-	if (image_find(image, &name, name.labels) != apex || !node_is(apex, &name, name.labels))
+	if (image_find(image, &name, name.labels) != apex || !image_node_is(image, apex, &name, name.labels))
 		return ST_CORRUPT;
 	bool sound = image_is_blank(image) ? image->names == 1 && apex->rrset_count == 0 && !image->is_signed :
 		node_rrset(image, apex, TYPE_SOA) && negative->type == TYPE_SOA && negative->count == 1 &&

@@ -71,6 +71,13 @@ struct reply {
 // sections, OPT. Never writes over `room`, nor, over UDP, over what the client and the policy allow.
 enum answer_verdict answer_query(const struct catalog *, const struct policy *, const struct query *,
 	const struct image *zone, enum transport, struct reply *);
+// Its two halves, for a burst. What most answers are, copied from the image without a thought: from a zone, and what
+// image_probe() has found in it. False: there is more to it, and nothing is written.
+bool answer_plain(const struct catalog *, const struct policy *, const struct query *, const struct image *zone,
+	const struct node *probed, uint32_t limit, struct reply *);
+// Everything else; what is plain as well.
+enum answer_verdict answer_thorough(const struct catalog *, const struct policy *, const struct query *,
+	const struct image *zone, enum transport, struct reply *);
 
 // Header, question if there was a usable one, OPT if the query had one. RFC 1035 4.1.1, RFC 6891 7. A query
 // that has nothing but a cookie gets its own (RFC 7873 5.4) instead of REFUSED.
@@ -86,4 +93,11 @@ uint32_t answer_put_opt(uint8_t *wire, uint32_t bytes, uint32_t limit, const str
 	const struct parties *, unsigned rcode, enum extended_error);
 
 // The largest answer this question may get over this transport, in octets.
-uint32_t answer_limit(const struct policy *, const struct query *, enum transport);
+static inline uint32_t answer_limit(const struct policy *policy, const struct query *query, enum transport transport)
+{
+	if (transport == OVER_TCP)
+		return DNS_MAX_BYTES;
+	if (!query->edns || policy->udp_size < DNS_UDP_PLAIN_BYTES)
+		return DNS_UDP_PLAIN_BYTES;
+	return query->udp_size < policy->udp_size ? query->udp_size : policy->udp_size;
+}

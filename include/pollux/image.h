@@ -12,12 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pollux/bytes.h>
 #include <pollux/name.h>
 #include <pollux/status.h>
 
 #define IMAGE_MAGIC 0x5a584c50u // "PLXZ"
 #define IMAGE_MAX_BYTES (UINT64_C(1) << 35) // as far as a *_ref reaches
-#define IMAGE_FORMAT 4u
+#define IMAGE_FORMAT 5u
 
 struct image {
 	uint32_t magic, format;
@@ -98,16 +99,16 @@ struct proof {
 // Fixups: where a pointer stands that cannot be final at compile time.
 struct rrset {
 	uint16_t type;
-	uint16_t count;		// RRs
+	uint16_t count;		// RRs, at least one
 	uint16_t sig_count;
 	uint16_t fixup_count;
 	uint16_t additional_count;
-	uint16_t sum;		// one's complement sum of the RRs as big-endian words from an even offset
+	uint16_t sum;		// one's complement sum of the RRs (RFC 1071) from an even offset, in the byte order of the wire
 	uint32_t bytes;
 	uint32_t sig_bytes;
 	uint32_t data_ref;	// RRs, RRSIGs
 	uint32_t fixups_ref;	// uint32_t[fixup_count]
-	uint32_t additional_ref; // struct additional[additional_count]
+	uint32_t additional_ref; // struct additional[additional_count], those required first
 };
 
 // A fixup is the offset of a compression pointer in the data. What it points to is told by its 14 bits: one of
@@ -163,6 +164,15 @@ static inline const struct node *image_alias_target(const struct image *image, c
 	return image_at(image, ((const struct additional *)image_at(image, cname->additional_ref))->node_ref);
 }
 
+// The name at `depth` of a name at or below the apex is this node's. That it ends with the apex needs no comparison.
+static inline bool image_node_is(const struct image *image, const struct node *node, const struct folded_name *name, unsigned depth)
+{
+	unsigned at = name->label_at[depth];
+	// One octet of the apex as well, so that there always is one.
+	return node->name_bytes == name->bytes - at &&
+		same_words(node->name, name->wire + at, node->name_bytes - image->apex_bytes + 1u);
+}
+
 // Look-ahead steps for a burst, one pass behind the other, so that each finds what the one before has fetched. First
 // the line of a bucket,
 static inline void image_prefetch(const struct image *image, uint64_t hash)
@@ -177,8 +187,14 @@ static inline void image_prefetch_name(const struct image *image, const struct f
 	if (name->labels > image->apex_labels + 1u)
 		image_prefetch(image, name->hash[name->labels - 1]);
 }
-// then the first node whose tag fits, not yet compared, of the name or else of the one above; NULL: there is surely none,
-const struct node *image_prefetch_node(const struct image *, const struct folded_name *);
+// then the first node whose tag fits, not yet compared, of the name or else, deep in the zone, of the one above; NULL: there
+// is surely none,
+const struct node *image_probe(const struct image *, const struct folded_name *);
+static inline void image_prefetch_node(const struct node *node)
+{
+	__builtin_prefetch(node);
+	__builtin_prefetch((const uint8_t *)node + CACHE_LINE_BYTES);
+}
 // then what such a node's answer takes from behind it.
 static inline void image_prefetch_rest(const struct image *image, const struct node *node)
 {
@@ -188,10 +204,8 @@ static inline void image_prefetch_rest(const struct image *image, const struct n
 	}
 	if (node->flags & NODE_CNAME) {
 		const struct node *target = image_alias_target(image, image_at(image, node->rrsets_ref));
-		if (target) {
-			__builtin_prefetch(target);
-			__builtin_prefetch((const uint8_t *)target + CACHE_LINE_BYTES);
-		}
+		if (target)
+			image_prefetch_node(target);
 	}
 }
 
@@ -217,9 +231,19 @@ struct image_hit {
 };
 // RFC 1034 4.3.2 step 3 for a name at or below the apex.
 struct image_hit image_lookup(const struct image *, const struct folded_name *);
+// The same after a look-ahead: from what image_probe() has found.
+struct image_hit image_lookup_from(const struct image *, const struct folded_name *, const struct node *probed);
 
 // The RRset of that type at the node, or NULL.
-const struct rrset *node_rrset(const struct image *, const struct node *, uint16_t type);
+static inline const struct rrset *node_rrset(const struct image *image, const struct node *node, uint16_t type)
+{
+	const struct rrset *rrset = image_at(image, node->rrsets_ref);
+	for (unsigned i = 0; i < node->rrset_count; i++, rrset++) {
+		if (rrset->type >= type)
+			return rrset->type == type ? rrset : NULL;
+	}
+	return NULL;
+}
 
 // Every offset inside, every count true, every name well-formed, the apex there: checked once when an
 // image is taken over, after which readers trust it. `bytes` is what may be read at `image`.

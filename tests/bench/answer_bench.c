@@ -128,13 +128,14 @@ static unsigned answer_from_zone(void)
 		image_prefetch_name(zone[i], &query[i].name);
 	}
 	for (unsigned i = 0; i < BURST; i++)
-		node[i] = image_prefetch_node(zone[i], &query[i].name);
+		if ((node[i] = image_probe(zone[i], &query[i].name)))
+			image_prefetch_node(node[i]);
 	for (unsigned i = 0; i < BURST; i++)
 		if (node[i])
 			image_prefetch_rest(zone[i], node[i]);
 	for (unsigned i = 0; i < BURST; i++) {
 		struct reply reply = { .wire = room, .room = sizeof(room) };
-		answers += answer_query(catalog, &policy, &query[i], zone[i], OVER_UDP, &reply) == ANSWER_READY && room[7] == 1;
+		answers += answer_plain(catalog, &policy, &query[i], zone[i], node[i], DNS_UDP_PLAIN_BYTES, &reply) && room[7] == 1;
 	}
 	return answers;
 }

@@ -162,6 +162,15 @@ static enum answer_verdict verdict;
 
 enum { EDNS = 1, WITH_DO = 2, TCP = 4, NO_RD = 8 };
 
+// RFC 1071, as one word after the other, in the byte order of the wire.
+static unsigned sum_over(const uint8_t *at, unsigned bytes)
+{
+	unsigned sum = 0;
+	for (unsigned i = 0; i < bytes; i++)
+		sum += (unsigned)at[i] << (i & 1) * 8;
+	return sum % 0xffff;
+}
+
 static const char *ask(const char *name, const char *type_text, unsigned how)
 {
 	static char text[1 << 20];
@@ -194,6 +203,9 @@ static const char *ask(const char *name, const char *type_text, unsigned how)
 	assert_int_equal(reply_wire[reply.bytes], 0xee);
 	assert_true(reply.bytes <= answer_limit(&policy, &q, how & TCP ? OVER_TCP : OVER_UDP));
 	assert_memory_equal(reply_wire + 12, wire + 12, q.question_bytes);
+	if (reply.summed)
+		assert_int_equal(reply.sections_sum % 0xffff,
+			sum_over(reply_wire + 12 + q.question_bytes, reply.bytes - 12 - q.question_bytes));
 	unsigned flags = load_be16(reply_wire + 2), at = 12u + q.question_bytes;
 	char *to = put(text, "rcode %u%s%s%s\n", flags & 15, flags & FLAG_AA ? " aa" : "",
 		flags & FLAG_TC ? " tc" : "", flags & FLAG_RA ? " ra" : "");
@@ -620,9 +632,79 @@ static void transfers_are_refused(void **state)
 	assert_string_equal(ask("example.test.", "IXFR", TCP), "rcode 5\n");
 }
 
+// The same question once more, to both halves of answer_query(); true: the first one could.
+static bool halves_agree(const char *name, const char *type_text, unsigned how)
+{
+	static uint8_t copied[65535], made[65535];
+	uint8_t wire[300] = { 0x12, 0x34, how & NO_RD ? 0 : 1, 0x10, 0, 1, 0, 0, 0, 0, 0, how & (EDNS | WITH_DO) ? 1 : 0 };
+	const uint8_t opt[] = { 0, 0, 41, 0x10, 0, 0, 0, how & WITH_DO ? 0x80 : 0, 0, 0, 0 };
+	uint16_t type;
+	unsigned bytes;
+	enum rcode rcode;
+	static struct query q;
+	assert_int_equal(rrtype_from_text(&type, type_text, strlen(type_text)), ST_OK);
+	assert_int_equal(name_from_text(wire + 12, &bytes, name, strlen(name), NULL), ST_OK);
+	store_be16(wire + 12 + bytes, type);
+	store_be16(wire + 14 + bytes, 1);
+	memcpy(wire + 16 + bytes, opt, sizeof(opt));
+	bytes += 16 + (wire[11] ? (unsigned)sizeof(opt) : 0);
+	assert_int_equal(query_parse(&q, wire, bytes, catalog_seed(catalog), &rcode), QUERY_VALID);
+	const struct image *zone = catalog_find(catalog, &q.name);
+	enum transport transport = how & TCP ? OVER_TCP : OVER_UDP;
+	struct reply fast = { .wire = copied, .room = sizeof(copied) }, slow = { .wire = made, .room = sizeof(made) };
+	memset(copied, 0xee, sizeof(copied));
+	bool plain = answer_plain(catalog, &policy, &q, zone, image_probe(zone, &q.name), answer_limit(&policy, &q, transport), &fast);
+	if (!plain) {
+		assert_true(copied[0] == 0xee && copied[12 + q.question_bytes] == 0xee);
+		return false;
+	}
+	assert_int_equal(answer_thorough(catalog, &policy, &q, zone, transport, &slow), ANSWER_READY);
+	assert_int_equal(fast.bytes, slow.bytes);
+	assert_memory_equal(copied, made, fast.bytes);
+	assert_int_equal(copied[fast.bytes], 0xee);
+	assert_int_equal(fast.rcode, slow.rcode);
+	assert_int_equal(fast.truncated, slow.truncated);
+	assert_true(fast.summed || how & WITH_DO);
+	if (fast.summed)
+		assert_int_equal(fast.sections_sum % 0xffff,
+			sum_over(copied + 12 + q.question_bytes, fast.bytes - 12 - q.question_bytes));
+	for (fast.room = fast.bytes - 1; fast.room > fast.bytes - 20; fast.room--)
+		assert_false(answer_plain(catalog, &policy, &q, zone, image_probe(zone, &q.name), DNS_MAX_BYTES, &fast));
+	return true;
+}
+
+static void what_is_copied_is_what_thought_would_have_made(void **state)
+{
+	(void)state;
+	struct catalog *full = catalog;
+	static const char *const plain[][2] = { { "odd.four.test.", "TXT" }, { "short.four.test.", "TXT" }, { "b.four.test.", "A" },
+		{ "a.four.test.", "A" }, { "a.four.test.", "TXT" }, { "far.four.test.", "TXT" }, { "a.four.test.", "CNAME" },
+		{ "apex.four.test.", "A" }, { "four.test.", "SOA" }, { "no.four.test.", "A" }, { "x.y.z.no.four.test.", "A" },
+		{ "odd.four.test.", "A" }, { "w.four.test.", "A" }, { "x.w.four.test.", "TXT" }, { "x.y.w.four.test.", "A" },
+		{ "sub.four.test.", "A" }, { "x.sub.four.test.", "TXT" }, { "x.y.sub.four.test.", "A" }, { "s.four.test.", "NS" },
+		{ "mixed.four.test.", "A" }, { "text.four.test.", "TXT" }, { "rp.four.test.", "RP" }, { "soa.four.test.", "A" } };
+	static const char *const others[][2] = { { "sub.four.test.", "DS" }, { "four.test.", "MX" }, { "four.test.", "ANY" },
+		{ "odd.four.test.", "RRSIG" }, { "x.d.four.test.", "A" }, { "out.four.test.", "A" }, { "b.four.test.", "AXFR" } };
+	assert_int_equal(catalog_open_private(&catalog, 7), ST_OK);
+	load("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\n@ MX 1 b\n@ A 192.0.2.1\nns A 192.0.2.2\na CNAME b\nb A 192.0.2.3\nb TXT even\n"
+	     "odd TXT odd\nodd TXT even\nshort TXT \"\"\n*.w TXT wild\nfar CNAME b.far\nb.far TXT x\nb.far TXT y\napex CNAME @\n"
+	     "sub NS ns.sub\nsub NS ns.odd.sub\nsub NS elsewhere.test.\nns.sub A 192.0.2.5\nns.odd.sub A 192.0.2.6\n"
+	     "ns.odd.sub AAAA 2001:db8::1\ns NS ns.sub\nmixed NS ns\nmixed NS ns.mixed\nns.mixed AAAA 2001:db8::2\n"
+	     "text TXT \"0123456789 0123456789 0123456789\"\nrp RP odd.rp b.rp\nd DNAME b\nout CNAME b.out.\n", "four.test.");
+	for (unsigned how = 0; how < 16; how++) {
+		for (unsigned i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+			assert_true(halves_agree(plain[i][0], plain[i][1], how));
+		for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+			assert_false(halves_agree(others[i][0], others[i][1], how));
+	}
+	catalog_close(catalog);
+	catalog = full;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_copied_is_what_thought_would_have_made),
 		cmocka_unit_test(an_exact_name_is_answered),
 		cmocka_unit_test(what_a_naptr_leads_to_is_added_as_its_flags_say),
 		cmocka_unit_test(the_case_of_the_question_comes_back),
