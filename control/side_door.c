@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,9 @@
 
 #include "side_door.h"
 
-#define SPIN_US 100	       // after work the rings are polled again at once for so long
-#define IDLE_US 1000	       // then so often, while a dataplane lives
+#define SPIN_US 50	       // after work the rings are polled again at once for so long
+#define IDLE_US 1000	       // the longest pause while a dataplane lives
+#define PAUSE_SHARE 4	       // a pause is this part of the time since the last work: nobody waits much longer for it
 #define ALONE_US 20000	       // and so often while none does
 #define CHECK_ALIVE_US 100000  // a living dataplane is looked at so often
 #define RING_MESSAGES_MAX 32   // of one ring in a round, so that every worker gets its turn
@@ -244,6 +246,17 @@ static void wake_in(struct side_door *door, unsigned us)
 	event_add(door->timer, &delay);
 }
 
+// How long the rings may be left alone.
+static unsigned pause_us(const struct side_door *door)
+{
+	if (!door->alive)
+		return ALONE_US;
+	uint64_t idle_us = monotonic_us() - door->worked_at_us;
+	if (idle_us < SPIN_US)
+		return 0;
+	return idle_us < IDLE_US * PAUSE_SHARE ? (unsigned)idle_us / PAUSE_SHARE : IDLE_US;
+}
+
 // One round. Spinning goes through the event loop, so that sockets are served between two rounds.
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
 {
@@ -257,10 +270,10 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	}
 	if (door->alive && poll_rings(door, now_us / 1000))
 		door->worked_at_us = monotonic_us();
-	if (!door->alive)
-		wake_in(door, ALONE_US);
-	else
-		wake_in(door, monotonic_us() - door->worked_at_us < SPIN_US ? 0 : IDLE_US);
+	unsigned pause = pause_us(door);
+	if (!pause)
+		sched_yield(); // to a worker that has to share the core
+	wake_in(door, pause);
 }
 
 struct side_door *side_door_new(struct event_base *base, const struct config *config, const char *shared_directory)

@@ -218,7 +218,9 @@ static const struct setting {
 	{ "ipv4/conf/%s/send_redirects", "0" },
 	{ "ipv4/conf/%s/accept_source_route", "0" },
 	{ "ipv4/conf/%s/ignore_routes_with_linkdown", "1" },
-	{ "ipv4/neigh/%s/unres_qlen_bytes", "8192" }, // a flood of invented neighbours shall not cost memory
+	// A flood of invented neighbours shall not cost memory; the first clients behind a gateway, fifty at once, shall
+	// not wait a second because their SYN-ACKs were let fall while it was asked for its address.
+	{ "ipv4/neigh/%s/unres_qlen_bytes", "65536" },
 	{ "ipv4/neigh/%s/retrans_time_ms", "250" },
 	{ "ipv6/conf/%s/disable_ipv6", "0" },
 	{ "ipv6/conf/%s/forwarding", "0" },
@@ -229,7 +231,7 @@ static const struct setting {
 	{ "ipv6/conf/%s/router_solicitations", "0" },
 	{ "ipv6/conf/%s/accept_redirects", "0" },
 	{ "ipv6/conf/%s/ignore_routes_with_linkdown", "1" },
-	{ "ipv6/neigh/%s/unres_qlen_bytes", "8192" },
+	{ "ipv6/neigh/%s/unres_qlen_bytes", "65536" },
 	{ "ipv6/neigh/%s/retrans_time_ms", "250" },
 	{ "ipv6/conf/%s/addr_gen_mode", "1" }, // no link-local address: nobody would answer for it
 };

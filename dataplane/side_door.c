@@ -77,8 +77,10 @@ void side_door_pass_up(struct worker *worker, struct burst *burst)
 		else
 			fill_slot(ring_slot_to_fill(ring, filled++), worker, burst, i);
 	}
-	if (filled)
-		ring_commit(ring, filled);
+	if (!filled)
+		return;
+	ring_commit(ring, filled);
+	worker->door_used_at = burst->received_at;
 }
 
 static void send_used(struct worker *worker, struct ring *ring, uint64_t time_ms)
@@ -280,7 +282,9 @@ unsigned side_door_take(struct worker *worker)
 		out.mbuf[out.count++] = mbuf;
 	}
 	send_outgoing(worker, &out);
-	if (ready)
+	if (ready) {
 		ring_consume(ring, ready);
+		worker->door_used_at = rte_rdtsc();
+	}
 	return ready;
 }

@@ -65,6 +65,7 @@ struct worker {
 	struct quota quota; // of misses
 	uint32_t log_seen;  // answers since the last one that was logged
 	uint64_t idle_since; // time stamp counter
+	uint64_t door_used_at; // the same: something went to control or came from it
 	uint64_t counter[COUNTER_COUNT];
 	uint64_t latency[LATENCY_BUCKETS];
 	struct burst burst;
