@@ -3,53 +3,64 @@
 // that was started at an even offset may be continued at any even offset. Pure, any thread.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#include <x86intrin.h>
+#include <pollux/bytes.h>
 
-// Adds `count` octets to a sum. Only the last piece of a sum may have an odd number of them. Words of 64
-// bits with their carry brought round: measured up to 1452 octets, vectors of any width are no faster.
-static inline uint64_t checksum_add(uint64_t sum, const void *bytes, size_t count)
+// The carry out of one's complement addition comes back in: two instructions.
+static inline uint64_t checksum_add_word(uint64_t sum, uint64_t word)
 {
-	const uint8_t *p = bytes;
-	unsigned long long words = 0;
-	for (; count >= 32; count -= 32, p += 32) {
-		unsigned long long word[4];
-		memcpy(word, p, sizeof(word));
-		unsigned char carry = _addcarry_u64(0, words, word[0], &words);
-		carry = _addcarry_u64(carry, words, word[1], &words);
-		carry = _addcarry_u64(carry, words, word[2], &words);
-		carry = _addcarry_u64(carry, words, word[3], &words);
-		words += carry; // a sum that has just run over is too small to do it again
-	}
-	for (; count >= 8; count -= 8, p += 8) {
-		unsigned long long word;
-		memcpy(&word, p, sizeof(word));
-		const unsigned char carry = _addcarry_u64(0, words, word, &words);
-		words += carry;
-	}
-	sum += (words & UINT32_MAX) + (words >> 32);
-	uint32_t four = 0;
-	uint16_t two = 0;
-	if (count & 4)
-		memcpy(&four, p, 4);
-	p += count & 4;
-	if (count & 2)
-		memcpy(&two, p, 2);
-	p += count & 2;
-	return sum + four + two + (count & 1 ? *p : 0); // RFC 1071 1: an odd octet is padded with zero
+	sum += word;
+	return sum + (sum < word);
 }
 
-// The 16-bit one's complement sum, not yet complemented; store it with memcpy, as it is.
+// Adds `count` octets to a sum. Only the last piece of a sum may have an odd number of them. Two sums of 64-bit words
+// side by side: measured up to 1452 octets, vectors of any width are no faster.
+static inline __attribute__((always_inline)) uint64_t checksum_add(uint64_t sum, const void *bytes, size_t count)
+{
+	const uint8_t *p = bytes, *end = p + count;
+	uint64_t even = 0, odd = 0, last = 0;
+	for (; count >= 16; count -= 16, p += 16) {
+		even = checksum_add_word(even, load_64(p));
+		odd = checksum_add_word(odd, load_64(p + 8));
+	}
+	if (count >= 8) {
+		even = checksum_add_word(even, load_64(p));
+		count -= 8;
+	}
+	// The last 1 to 7 octets, padded with zeros (RFC 1071 1): brought down from the last 8, as nothing behind the end may
+	// be read.
+	if (count && end - (const uint8_t *)bytes >= 8)
+		last = load_64(end - 8) >> (64 - 8 * count);
+	else if (count)
+		memcpy(&last, p, count);
+	even = checksum_add_word(checksum_add_word(even, odd), last);
+	return sum + (even & UINT32_MAX) + (even >> 32);
+}
+
+// One word of a sum whose length is known.
+static inline uint64_t checksum_of_64(uint64_t word)
+{
+	return (word & UINT32_MAX) + (word >> 32);
+}
+
+// The 16-bit one's complement sum, not yet complemented; store it with memcpy, as it is. Each half is added to
+// the other at once, and to itself turned round: the carry out of the lower one comes into the upper one.
 static inline uint16_t checksum_fold(uint64_t sum)
 {
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
+	sum += sum << 32 | sum >> 32;
+	uint32_t half = (uint32_t)(sum >> 32);
+	half += half << 16 | half >> 16;
+	return (uint16_t)(half >> 16);
+}
+
+// What a sum counts for behind an odd number of octets (RFC 1071 2 B: the sum of swapped octets is the swapped sum).
+static inline uint64_t checksum_shifted(uint64_t sum, bool odd)
+{
+	return odd ? __builtin_bswap16(checksum_fold(sum)) : sum;
 }
 
 // A number in host order as it adds to a sum.

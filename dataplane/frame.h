@@ -12,7 +12,8 @@
 // Who we are on one port.
 struct station {
 	uint8_t mac[6];
-	bool any_mac; // replay: whatever unicast address a frame was sent to was ours
+	bool any_mac; // see station_take_any_mac()
+	uint64_t ether_mask, ether_wanted; // of the first 8 octets of a frame between two hosts, one of them us
 	uint16_t service_port;
 	unsigned ip4_count, ip6_count;
 	uint8_t ip4[PORT_ADDRESSES_MAX][4];
@@ -20,6 +21,8 @@ struct station {
 };
 void station_init(
 	struct station *, const uint8_t mac[6], uint16_t service_port); // with its link-local address
+// For replay: whatever unicast address a frame was sent to was ours.
+void station_take_any_mac(struct station *);
 bool station_add(struct station *, int family, const uint8_t *address); // false: no room
 bool station_has_ip4(const struct station *, const uint8_t *address);
 bool station_has_ip6(const struct station *, const uint8_t *address);
@@ -48,6 +51,8 @@ struct frame {
 // COUNTER_drop_*: not wanted, for that reason.
 // Needs bytes, room and length set; fills the rest.
 enum counter frame_check(const struct station *, struct frame *, unsigned trust);
+// The same without the short way for plain questions: the judge of that way, for tests.
+enum counter frame_check_closely(const struct station *, struct frame *, unsigned trust);
 
 // What the port will do to a frame by itself.
 enum frame_offload {
@@ -57,7 +62,8 @@ enum frame_offload {
 // Makes the headers of a question into those of its answer, whose `payload_bytes` stand already at
 // payload_at: addresses and ports change places, IP options and extension headers go (so `bytes` may
 // move), lengths and checksums are written. What the port does by itself is prepared as it needs it.
-void frame_turn_round(struct frame *, unsigned payload_bytes, unsigned offload);
+// `payload_sum` is that of checksum.h; nobody looks at it with OFFLOAD_UDP_CHECKSUM.
+void frame_turn_round(struct frame *, unsigned payload_bytes, uint64_t payload_sum, unsigned offload);
 
 // Finds its way in a frame whose offsets somebody else names: a reply of control. False: they cannot be.
 bool frame_trust_offsets(struct frame *, unsigned network_at, unsigned payload_at);

@@ -6,8 +6,10 @@
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 
+#include <pollux/bytes.h>
 #include <pollux/config.h>
 
+#include "checksum.h"
 #include "pipeline.h"
 #include "side_door.h"
 #include "worker.h"
@@ -363,6 +365,20 @@ static enum counter write_other(struct worker *worker, struct burst *burst, unsi
 	return fate;
 }
 
+// Put together from its parts where they are known: octets that have just been written are slow to read back. The header
+// is read as answer.c writes it; the question is there since it came.
+static uint64_t message_sum(const struct query *query, const struct reply *reply, unsigned offload)
+{
+	const uint8_t *wire = reply->wire;
+	if (offload & OFFLOAD_UDP_CHECKSUM)
+		return 0;
+	if (!reply->summed)
+		return checksum_add(0, wire, reply->bytes);
+	uint64_t header = checksum_of_64(load_64(wire)) + load_32(wire + 8);
+	return checksum_add(header, wire + DNS_HEADER_BYTES, query->question_bytes) +
+	       checksum_shifted(reply->sections_sum, query->question_bytes & 1);
+}
+
 // Replies are written over their questions, whose names stay where they are.
 static void write_replies(struct worker *worker, struct burst *burst)
 {
@@ -386,7 +402,7 @@ static void write_replies(struct worker *worker, struct burst *burst)
 		}
 		burst->rcode[q] = reply.rcode;
 		burst->truncated[q] = reply.truncated;
-		frame_turn_round(frame, reply.bytes, port->offload);
+		frame_turn_round(frame, reply.bytes, message_sum(&burst->query[q], &reply, port->offload), port->offload);
 	}
 }
 

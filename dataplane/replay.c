@@ -187,7 +187,7 @@ static enum status start(struct run *run, const struct config *config, const cha
 	run->house.ports = &run->port;
 	run->house.port_count = 1;
 	// The same every time, whatever the driver made up.
-	run->port.station.any_mac = true;
+	station_take_any_mac(&run->port.station);
 	memcpy(run->port.station.mac, replay_mac, sizeof(replay_mac));
 	link_local_of(run->port.station.ip6[0], replay_mac);
 	run->worker = worker_new(&run->house, 0, 0);

@@ -9,6 +9,7 @@
 
 #include "frame.h"
 #include "pipeline.h"
+#include "checksum.h"
 #include "side_door.h"
 #include "worker.h"
 
@@ -210,7 +211,8 @@ static bool finish_message(const struct worker *worker, struct rte_mbuf *mbuf, c
 	if (!frame_trust_offsets(&frame, msg->network_at, msg->dns_at))
 		return false;
 	unsigned offload = worker->house->ports[msg->port].offload;
-	frame_turn_round(&frame, (unsigned)(frame.length - frame.payload_at), offload);
+	unsigned bytes = frame.length - frame.payload_at;
+	frame_turn_round(&frame, bytes, checksum_add(0, frame.bytes + frame.payload_at, bytes), offload);
 	mbuf->data_off = (uint16_t)(frame.bytes - (uint8_t *)mbuf->buf_addr);
 	mbuf->data_len = frame.length;
 	mbuf->pkt_len = frame.length;

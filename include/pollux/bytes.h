@@ -32,20 +32,39 @@ static inline void store_be32(uint8_t *p, uint32_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
+// Words in the order of the machine.
+static inline uint32_t load_32(const void *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline uint64_t load_64(const void *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline void store_32(void *p, uint32_t v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void store_64(void *p, uint64_t v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
 // Whether the first `bytes` octets, at least one, are the same. Both must be readable for 7 octets more. For names: a call of
 // memcmp() takes longer than these few words.
 static inline bool same_words(const uint8_t *a, const uint8_t *b, unsigned bytes)
 {
-	uint64_t x, y;
-	for (; bytes > 8; bytes -= 8, a += 8, b += 8) {
-		memcpy(&x, a, sizeof(x));
-		memcpy(&y, b, sizeof(y));
-		if (x != y)
+	for (; bytes > 8; bytes -= 8, a += 8, b += 8)
+		if (load_64(a) != load_64(b))
 			return false;
-	}
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return (x ^ y) << (64 - 8 * bytes) == 0; // little-endian: the first octet is the lowest
+	return (load_64(a) ^ load_64(b)) << (64 - 8 * bytes) == 0; // little-endian: the first octet is the lowest
 }
 
 // Reads [at, end); `start` stays, for compression pointers.

@@ -28,7 +28,7 @@ static struct station our_station(void)
 	struct station station;
 	uint8_t address[16];
 	station_init(&station, mac, 53);
-	station.any_mac = true;
+	station_take_any_mac(&station);
 	must(inet_pton(AF_INET, "198.18.0.53", address) == 1 && station_add(&station, AF_INET, address));
 	must(inet_pton(AF_INET6, "2001:db8:53::53", address) == 1 &&
 		station_add(&station, AF_INET6, address));
@@ -58,7 +58,7 @@ static bool answer(const struct catalog *catalog, struct frame *frame)
 	}
 	must(reply.bytes >= DNS_HEADER_BYTES && reply.bytes <= sizeof(scratch));
 	memcpy(frame->bytes + frame->payload_at, scratch, reply.bytes);
-	frame_turn_round(frame, reply.bytes, 0);
+	frame_turn_round(frame, reply.bytes, checksum_add(0, scratch, reply.bytes), 0);
 	return true;
 }
 
