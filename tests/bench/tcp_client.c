@@ -4,6 +4,7 @@
 //   tcp_client SERVER SECONDS OPEN NAMES ORIGIN ADDRESS...    asks for h0.ORIGIN .. hN.ORIGIN, N below NAMES, from these
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -130,6 +131,15 @@ static void hear(struct one *one)
 	again(one, (wire[2] << 8 | wire[3]) == one->id && wire[4] & 0x80 && !(wire[5] & 15) && (wire[8] | wire[9]));
 }
 
+static unsigned number_of(const char *text, unsigned most)
+{
+	const char *error;
+	long long value = strtonum(text, 1, most, &error);
+	if (error)
+		die(text);
+	return (unsigned)value;
+}
+
 int main(int count, char **argument)
 {
 	if (count < 7 || count > 6 + OWN_MOST)
@@ -139,11 +149,11 @@ int main(int count, char **argument)
 		if (!inet_pton(AF_INET, argument[6 + owns], &own[owns].sin_addr))
 			die("arguments");
 	}
-	unsigned seconds = (unsigned)atoi(argument[2]), open = (unsigned)atoi(argument[3]);
-	names = (unsigned)atoi(argument[4]);
+	unsigned seconds = number_of(argument[2], 3600), open = number_of(argument[3], OPEN_MOST);
+	names = number_of(argument[4], INT_MAX);
 	origin = argument[5];
 	server.sin_port = htons(53);
-	if (!seconds || !open || open > OPEN_MOST || !names || !inet_pton(AF_INET, argument[1], &server.sin_addr))
+	if (!inet_pton(AF_INET, argument[1], &server.sin_addr))
 		die("arguments");
 	events = epoll_create1(0);
 	for (unsigned i = 0; i < open; i++)
