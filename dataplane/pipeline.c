@@ -51,9 +51,11 @@ static void guess_tpid(struct rte_mbuf *mbuf)
 		make_service_tag(mbuf);
 }
 
-// False: the frame cannot be made whole.
-static bool restore_tags(const struct port *port, struct rte_mbuf **mbuf)
+// False: the frame cannot be made whole. Rare ports need it.
+static inline bool restore_tags(const struct port *port, struct rte_mbuf **mbuf)
 {
+	if (!((*mbuf)->ol_flags & (RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_VLAN)))
+		return true;
 	if ((*mbuf)->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED)
 		return insert_tags(mbuf);
 	if (port->forgets_tpid && (*mbuf)->ol_flags & RTE_MBUF_F_RX_VLAN)
@@ -66,17 +68,18 @@ static void receive(struct worker *worker, struct burst *burst)
 	burst->received_at = rte_rdtsc();
 	for (unsigned i = 0; i < burst->count; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(burst->mbuf[i], void *));
+	uint64_t bytes = 0;
 	for (unsigned i = 0; i < burst->count; i++) {
 		bool whole = restore_tags(burst->lane->port, &burst->mbuf[i]);
-		struct rte_mbuf *mbuf = burst->mbuf[i];
-		worker->counter[COUNTER_rx_bytes] += mbuf->pkt_len;
+		const struct rte_mbuf *mbuf = burst->mbuf[i];
+		struct frame *frame = &burst->frame[i];
 		burst->fate[i] = whole && mbuf->nb_segs == 1 ? COUNTER_answer_dns : COUNTER_drop_too_long;
-		burst->frame[i] = (struct frame){
-			.bytes = rte_pktmbuf_mtod(mbuf, uint8_t *),
-			.room = (uint32_t)mbuf->buf_len - mbuf->data_off,
-			.length = mbuf->data_len,
-		};
+		frame->bytes = rte_pktmbuf_mtod(mbuf, uint8_t *);
+		frame->room = (uint32_t)mbuf->buf_len - mbuf->data_off;
+		frame->length = mbuf->data_len;
+		bytes += mbuf->pkt_len;
 	}
+	worker->counter[COUNTER_rx_bytes] += bytes;
 	worker->counter[COUNTER_rx] += burst->count;
 }
 
@@ -84,6 +87,8 @@ static void receive(struct worker *worker, struct burst *burst)
 static unsigned trust_of(const struct rte_mbuf *mbuf)
 {
 	unsigned trust = 0;
+	if (!(mbuf->ol_flags & (RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK)))
+		return trust;
 	uint64_t ip = mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
 	uint64_t l4 = mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
 	if (ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD || ip == RTE_MBUF_F_RX_IP_CKSUM_NONE)
@@ -99,7 +104,7 @@ static void check_frames(struct worker *worker, struct burst *burst)
 	const struct station *station = &burst->lane->port->station;
 	burst->queries = 0;
 	for (unsigned i = 0; i < burst->count; i++) {
-		if (class_of(burst->fate[i]) == COUNTS_DROPPED)
+		if (burst->fate[i] != COUNTER_answer_dns)
 			continue;
 		burst->fate[i] = frame_check(station, &burst->frame[i], trust_of(burst->mbuf[i]));
 		if (burst->fate[i] == COUNTER_answer_dns)
@@ -410,27 +415,30 @@ static void send_answers(struct worker *worker, struct burst *burst)
 {
 	struct rte_mbuf *out[BURST_MAX];
 	uint8_t packet[BURST_MAX];
+	const struct port *port = burst->lane->port;
 	unsigned count = 0;
+	uint64_t bytes = 0;
 	for (unsigned i = 0; i < burst->count; i++) {
-		if (class_of(burst->fate[i]) != COUNTS_ANSWERED)
+		bool is_dns = burst->fate[i] == COUNTER_answer_dns;
+		if (!is_dns && class_of(burst->fate[i]) != COUNTS_ANSWERED)
 			continue;
 		fit_mbuf(burst->mbuf[i], &burst->frame[i]);
-		if (burst->fate[i] == COUNTER_answer_dns)
-			pipeline_request_offload(
-				burst->mbuf[i], &burst->frame[i], burst->lane->port->offload);
+		if (is_dns && port->offload)
+			pipeline_request_offload(burst->mbuf[i], &burst->frame[i], port->offload);
+		bytes += burst->frame[i].length;
 		packet[count] = (uint8_t)i;
 		out[count++] = burst->mbuf[i];
 	}
-	if (!count)
-		return;
-	unsigned sent = rte_eth_tx_burst(burst->lane->port->id, burst->lane->queue, out, (uint16_t)count);
-	for (unsigned k = 0; k < sent; k++) {
-		worker->counter[COUNTER_tx_bytes] += burst->frame[packet[k]].length;
+	unsigned sent = count ? rte_eth_tx_burst(port->id, burst->lane->queue, out, (uint16_t)count) : 0;
+	burst->left = burst->count - sent;
+	for (unsigned k = 0; burst->left && k < sent; k++)
 		burst->mbuf[packet[k]] = NULL; // the port's now
-	}
-	for (unsigned k = sent; k < count; k++)
+	for (unsigned k = sent; k < count; k++) {
 		burst->fate[packet[k]] = COUNTER_drop_tx_full;
+		bytes -= burst->frame[packet[k]].length;
+	}
 	worker->counter[COUNTER_tx] += sent;
+	worker->counter[COUNTER_tx_bytes] += bytes;
 }
 
 static void free_rest(struct burst *burst)
@@ -457,32 +465,47 @@ static enum counter counter_of_rcode(enum rcode rcode)
 	return (unsigned)rcode < RTE_DIM(counters) ? counters[rcode] : COUNTER_rcode_other;
 }
 
+// Sums are made in registers: one counter in memory, incremented again and again, would wait for itself.
 static void count_queries(struct worker *worker, const struct burst *burst)
 {
 	uint64_t *counter = worker->counter;
+	uint64_t ip4 = 0, edns = 0, dnssec_ok = 0, noerror = 0, truncated = 0;
 	for (unsigned q = 0; q < burst->queries; q++) {
 		unsigned i = burst->packet_of[q];
 		const struct query *query = &burst->query[q];
-		counter[burst->frame[i].ip_version == 4 ? COUNTER_query_ip4 : COUNTER_query_ip6]++;
-		counter[COUNTER_query_edns] += query->edns;
-		counter[COUNTER_query_do] += query->edns && query->dnssec_ok;
+		ip4 += burst->frame[i].ip_version == 4;
+		edns += query->edns;
+		dnssec_ok += query->edns & query->dnssec_ok;
 		if (burst->fate[i] != COUNTER_answer_dns)
 			continue;
-		counter[counter_of_rcode(burst->rcode[q])]++;
-		counter[COUNTER_truncated] += burst->truncated[q];
+		truncated += burst->truncated[q];
+		if (burst->rcode[q] == RCODE_NOERROR)
+			noerror++;
+		else
+			counter[counter_of_rcode(burst->rcode[q])]++;
 	}
+	counter[COUNTER_query_ip4] += ip4;
+	counter[COUNTER_query_ip6] += burst->queries - ip4;
+	counter[COUNTER_query_edns] += edns;
+	counter[COUNTER_query_do] += dnssec_ok;
+	counter[COUNTER_rcode_noerror] += noerror;
+	counter[COUNTER_truncated] += truncated;
 }
 
 static void count_burst(struct worker *worker, const struct burst *burst)
 {
-	uint64_t ticks = rte_rdtsc() - burst->received_at;
-	uint64_t before = worker->counter[COUNTER_answer_dns];
-	for (unsigned i = 0; i < burst->count; i++)
-		worker->counter[burst->fate[i]]++;
+	uint64_t ticks = rte_rdtsc() - burst->received_at, answers = 0;
+	for (unsigned i = 0; i < burst->count; i++) {
+		if (burst->fate[i] == COUNTER_answer_dns)
+			answers++;
+		else
+			worker->counter[burst->fate[i]]++;
+	}
+	worker->counter[COUNTER_answer_dns] += answers;
 	count_queries(worker, burst);
 	uint64_t ns = (uint64_t)(((__uint128_t)ticks * worker->ns_per_tick) >> 32);
 	unsigned bucket = RTE_MIN(63u - (unsigned)__builtin_clzll(ns | 1), LATENCY_BUCKETS - 1u);
-	worker->latency[bucket] += worker->counter[COUNTER_answer_dns] - before;
+	worker->latency[bucket] += answers;
 }
 
 // The only stage that sends, frees and counts.
@@ -491,10 +514,12 @@ static void hand_over(struct worker *worker, struct burst *burst)
 	if (worker->policy.log_queries)
 		side_door_log(worker, burst);
 	send_answers(worker, burst);
-	side_door_pass_up(worker, burst);
+	if (burst->left)
+		side_door_pass_up(worker, burst);
 	if (burst->cache_used)
 		side_door_tell_used(worker, burst->cache_used);
-	free_rest(burst);
+	if (burst->left)
+		free_rest(burst);
 	count_burst(worker, burst);
 }
 

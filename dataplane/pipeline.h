@@ -27,6 +27,7 @@ struct burst {
 	const struct lane *lane;
 	uint64_t received_at; // time stamp counter
 	unsigned count;
+	unsigned left; // that did not go out as answers
 	struct rte_mbuf *mbuf[BURST_MAX];
 	struct frame frame[BURST_MAX];
 	// The verdict: the counter a packet goes to, whose class says what becomes of it.
