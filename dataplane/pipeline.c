@@ -164,35 +164,40 @@ static bool find_rule(const struct worker *worker, struct burst *burst, unsigned
 	       overrides_match(rules, &burst->query[q], &burst->rule[q]);
 }
 
+static void prefetch_first(const struct worker *worker, const struct burst *burst, unsigned q)
+{
+	if (burst->refused[q])
+		return;
+	catalog_prefetch(worker->catalog, &burst->query[q].name);
+	if (worker->overrides)
+		overrides_prefetch(worker->overrides, &burst->query[q].name);
+}
+
 // Four walks, so that each waits for no memory: the directory's lines are on their way while the other
 // questions of the burst are looked at, then the buckets', of the zone or else of the cache, then the nodes' or the cache's
 // entries', then what lies behind a node.
 static void look_up(struct worker *worker, struct burst *burst)
 {
 	const struct catalog *catalog = worker->catalog;
+	if (catalog && (worker->overrides || catalog_needs_prefetch(catalog))) {
+		for (unsigned q = 0; q < burst->queries; q++)
+			prefetch_first(worker, burst, q);
+	}
 	for (unsigned q = 0; q < burst->queries; q++) {
 		burst->zone[q] = NULL;
 		burst->rule[q].rule = NULL;
-		if (!catalog || burst->refused[q])
-			continue;
-		catalog_prefetch(catalog, &burst->query[q].name);
-		if (worker->overrides)
-			overrides_prefetch(worker->overrides, &burst->query[q].name);
-	}
-	if (!catalog)
-		return;
-	for (unsigned q = 0; q < burst->queries; q++) {
-		if (burst->refused[q])
+		if (!catalog || burst->refused[q] || find_rule(worker, burst, q, false))
 			continue;
 		const struct folded_name *name = &burst->query[q].name;
-		if (find_rule(worker, burst, q, false))
-			continue;
-		burst->zone[q] = catalog_find(catalog, name);
-		if (burst->zone[q])
-			image_prefetch_name(burst->zone[q], name);
+		const struct image *zone = catalog_find(catalog, name);
+		burst->zone[q] = zone;
+		if (zone)
+			image_prefetch_name(zone, name);
 		else if (!find_rule(worker, burst, q, true))
 			prefetch_from_cache(worker, burst, q);
 	}
+	if (!catalog)
+		return;
 	for (unsigned q = 0; q < burst->queries; q++) {
 		const struct image *zone = burst->zone[q];
 		if (!zone) {
@@ -350,8 +355,10 @@ static inline bool write_plain(struct worker *worker, struct burst *burst, unsig
 		policy = policy_for_client(worker);
 	}
 	const struct query *query = &burst->query[q];
-	return policy && answer_plain(worker->catalog, policy, query, zone, burst->node[q],
-		answer_limit(policy, query, OVER_UDP), reply);
+	if (!policy)
+		return false;
+	reply->room = RTE_MIN(reply->room, answer_limit(policy, query, OVER_UDP));
+	return answer_plain(worker->catalog, policy, query, zone, burst->node[q], reply);
 }
 
 // What may become a miss is kept.

@@ -718,127 +718,118 @@ static enum rcode judge_options(const struct query *query, enum transport transp
 	return edns_wants_better_cookie(query, parties) ? RCODE_BADCOOKIE : RCODE_NOERROR;
 }
 
-// --- what most answers are: nothing has to be proved, no second zone is needed, and all of it fits ---
+// --- what most answers are: one RRset, or an alias and one, and nothing to be proved. Here each instruction counts ---
 
-#define PIECES_MAX 16
-
-// An RRset, final but for pointers.
-struct piece {
-	const struct rrset *rrset;
-	uint32_t bytes; // with the RRSIGs that are wanted
-	uint16_t count; // records of these
-	uint16_t owner_at;
-};
-
+// What to copy. Small enough to be handed over in registers.
 struct plain {
-	const struct image *zone;
-	const struct query *query;
-	unsigned apex_at;
-	uint32_t end; // of the pieces in the message
-	unsigned pieces;
-	unsigned count[SECTIONS];
-	unsigned flags; // and rcode
-	struct piece piece[PIECES_MAX];
+	const struct rrset *rrset; // NULL: it takes more than copying
+	uint32_t target_ref;	   // struct rrset: what the target of that CNAME has; 0: it is none
+	uint16_t flags;		   // of the header, and the rcode
+	uint16_t is_authority : 1, has_glue : 1, owner_at : 14;
 };
 
-static inline bool plan_piece(struct plain *p, const struct rrset *rrset, unsigned owner_at, enum section section)
+static bool wants_proof(const struct query *q, const struct image *zone)
 {
-	if (p->pieces == PIECES_MAX)
-		return false;
-	bool dnssec_ok = p->query->dnssec_ok; // RFC 4035 3.1.1
-	struct piece *piece = &p->piece[p->pieces++];
-	piece->rrset = rrset;
-	piece->bytes = rrset->bytes + (dnssec_ok ? rrset->sig_bytes : 0u);
-	piece->count = (uint16_t)(rrset->count + (dnssec_ok ? rrset->sig_count : 0u));
-	piece->owner_at = (uint16_t)owner_at;
-	p->count[section] += piece->count;
-	p->end += piece->bytes;
-	return true;
+	return q->dnssec_ok && zone->is_signed;
 }
 
-static bool wants_proof(const struct plain *p)
+static unsigned place_of_suffix(const struct query *q, unsigned labels)
 {
-	return p->query->dnssec_ok && p->zone->is_signed;
+	return DNS_HEADER_BYTES + q->name.label_at[labels];
+}
+
+static inline struct plain plain_rrset(const struct rrset *rrset, const struct policy *policy)
+{
+	struct plain plain = { .flags = FLAG_AA, .owner_at = DNS_HEADER_BYTES };
+	if (!rrset->additional_count || policy->minimal || rrset->type == TYPE_CNAME)
+		plain.rrset = rrset;
+	return plain;
 }
 
 // RFC 2308 2, 3.
-static bool plan_negative(struct plain *p, enum rcode rcode)
+static struct plain plain_negative(const struct query *q, const struct image *zone, enum rcode rcode)
 {
-	if (wants_proof(p) || image_is_blank(p->zone))
-		return false;
-	p->flags |= rcode;
-	return plan_piece(p, image_at(p->zone, p->zone->negative_ref), p->apex_at, AUTHORITY);
+	struct plain plain = { .flags = (uint16_t)(FLAG_AA | rcode), .is_authority = 1 };
+	plain.owner_at = (uint16_t)(place_of_suffix(q, zone->apex_labels) & POINTER_MAX);
+	if (!wants_proof(q, zone) && !image_is_blank(zone))
+		plain.rrset = image_at(zone, zone->negative_ref);
+	return plain;
 }
 
 // RFC 1034 4.3.2 3a: the alias, and behind it what its target has, whose owner stands in the alias's RDATA.
-static bool plan_alias(struct plain *p, const struct catalog *catalog, const struct rrset *alias)
+static struct plain plain_alias(const struct catalog *catalog, const struct query *q, const struct image *zone,
+	const struct rrset *alias)
 {
-	const struct node *target = image_alias_target(p->zone, alias);
-	if (!target || catalog_may_go_deeper(catalog, p->zone->apex_labels, target->labels))
-		return false;
-	const struct rrset *rrset = node_rrset(p->zone, target, p->query->type);
-	unsigned target_at = p->end + 12;
-	return rrset && !rrset->additional_count && plan_piece(p, alias, DNS_HEADER_BYTES, ANSWER) &&
-		plan_piece(p, rrset, target_at, ANSWER);
-}
-
-// RFC 1034 4.3.2 3b: the cut and its addresses, those first without which it leads nowhere.
-static bool plan_referral(struct plain *p, const struct node *cut)
-{
-	const struct rrset *ns = node_rrset(p->zone, cut, TYPE_NS);
-	if (!ns || wants_proof(p))
-		return false;
-	unsigned at = p->end;
-	const struct additional *more = image_at(p->zone, ns->additional_ref);
-	p->flags = 0;
-	bool fits = plan_piece(p, ns, DNS_HEADER_BYTES + p->query->name.label_at[cut->labels], AUTHORITY);
-	for (unsigned i = 0; fits && i < ns->additional_count; i++) {
-		const struct node *node = image_at(p->zone, more[i].node_ref);
-		const struct rrset *a = node_rrset(p->zone, node, TYPE_A), *aaaa = node_rrset(p->zone, node, TYPE_AAAA);
-		fits = (!a || plan_piece(p, a, at + more[i].name_at, ADDITIONAL)) &&
-			(!aaaa || plan_piece(p, aaaa, at + more[i].name_at, ADDITIONAL));
+	struct plain plain = { .flags = FLAG_AA, .owner_at = DNS_HEADER_BYTES };
+	const struct node *target = image_alias_target(zone, alias);
+	if (!target || catalog_may_go_deeper(catalog, zone->apex_labels, target->labels))
+		return plain;
+	const struct rrset *rrset = node_rrset(zone, target, q->type);
+	if (rrset && !rrset->additional_count) {
+		plain.rrset = alias;
+		plain.target_ref = image_ref(zone, rrset);
 	}
-	return fits;
+	return plain;
 }
 
-static bool plan_node(struct plain *p, const struct catalog *catalog, const struct policy *policy, const struct node *node)
+// RFC 1034 4.3.2 3b. Addresses that do not stand ready are for the long way.
+static struct plain plain_referral(const struct query *q, const struct image *zone, const struct node *cut)
 {
-	const struct rrset *rrset = node_rrset(p->zone, node, p->query->type);
-	if (rrset && (!rrset->additional_count || policy->minimal || rrset->type == TYPE_CNAME))
-		return plan_piece(p, rrset, DNS_HEADER_BYTES, ANSWER);
-	if (rrset)
-		return false;
+	struct plain plain = { .is_authority = 1 };
+	const struct rrset *ns = node_rrset(zone, cut, TYPE_NS);
+	plain.owner_at = (uint16_t)(place_of_suffix(q, cut->labels) & POINTER_MAX);
+	plain.has_glue = cut->flags & NODE_GLUE ? 1 : 0;
+	if (ns && (plain.has_glue || !ns->additional_count) && !wants_proof(q, zone))
+		plain.rrset = ns;
+	return plain;
+}
+
+static struct plain plain_without_type(const struct catalog *catalog, const struct query *q, const struct image *zone,
+	const struct node *node)
+{
 	if (node->flags & NODE_CNAME)
-		return plan_alias(p, catalog, image_at(p->zone, node->rrsets_ref));
-	return plan_negative(p, RCODE_NOERROR);
+		return plain_alias(catalog, q, zone, image_at(zone, node->rrsets_ref));
+	return plain_negative(q, zone, RCODE_NOERROR);
 }
 
-// False: it takes more than copying.
-static inline bool plan(struct plain *p, const struct catalog *catalog, const struct policy *policy, const struct node *probed)
+static struct plain plain_at(const struct catalog *catalog, const struct policy *policy, const struct query *q,
+	const struct image *zone, const struct node *node)
 {
-	const struct query *q = p->query;
-	if (probed && !(probed->flags & NODE_CUT) && image_node_is(p->zone, probed, &q->name, q->name.labels))
-		return plan_node(p, catalog, policy, probed);
-	struct image_hit hit = image_lookup_from(p->zone, &q->name, probed);
+	const struct rrset *rrset = node_rrset(zone, node, q->type);
+	return rrset ? plain_rrset(rrset, policy) : plain_without_type(catalog, q, zone, node);
+}
+
+static struct plain find_plain(const struct catalog *catalog, const struct policy *policy,
+	const struct query *q, const struct image *zone, const struct node *probed)
+{
+	struct image_hit hit = image_lookup_from(zone, &q->name, probed);
 	switch (hit.match) {
 	case IMAGE_EXACT:
-		return plan_node(p, catalog, policy, hit.node);
+		return plain_at(catalog, policy, q, zone, hit.node);
 	case IMAGE_WILDCARD:
-		return !wants_proof(p) && plan_node(p, catalog, policy, hit.node);
+		if (wants_proof(q, zone))
+			break;
+		return plain_at(catalog, policy, q, zone, hit.node);
 	case IMAGE_DELEGATION:
-		return plan_referral(p, hit.node);
+		return plain_referral(q, zone, hit.node);
 	case IMAGE_NO_NAME:
-		return plan_negative(p, RCODE_NXDOMAIN);
+		return plain_negative(q, zone, RCODE_NXDOMAIN);
 	case IMAGE_DNAME:
 		break;
 	}
-	return false;
+	return (struct plain){ .rrset = NULL };
 }
 
 // What a number that grew by `more` at this offset adds to a sum in the byte order of the wire.
 static inline uint32_t sum_of_growth(unsigned more, unsigned at)
 {
 	return at & 1 ? more : __builtin_bswap16((uint16_t)more);
+}
+
+// A sum goes on at this offset of another one: at an odd one all octets change places (RFC 1071 2 B).
+static inline uint32_t sum_moved(uint32_t sum, uint32_t at)
+{
+	return ((sum & 0xffff) + (sum >> 16)) << (at & 1) * 8;
 }
 
 // At least a record's 12 octets, in blocks of which the last one overlaps. A call of memcpy() takes longer.
@@ -854,12 +845,13 @@ static inline void copy_records(uint8_t *to, const uint8_t *from, uint32_t bytes
 	memcpy(to + bytes - 16, from + bytes - 16, 16);
 }
 
-static uint32_t move_owners(uint8_t *to, const uint8_t *ready, const struct piece *piece)
+// The two that follow read what was copied where it was copied from: there it need not wait for the stores.
+static uint32_t move_owners(uint8_t *to, const uint8_t *ready, unsigned count, unsigned owner_at)
 {
 	uint32_t sum = 0, at = 0;
-	for (unsigned i = 0; i < piece->count; i++, at += 12u + load_be16(ready + at + 10)) {
-		store_be16(to + at, (uint16_t)(POINTER | piece->owner_at));
-		sum += sum_of_growth(piece->owner_at - DNS_HEADER_BYTES, at);
+	for (; count; count--, at += 12u + load_be16(ready + at + 10)) {
+		store_be16(to + at, (uint16_t)(POINTER | owner_at));
+		sum += sum_of_growth(owner_at - DNS_HEADER_BYTES, at);
 	}
 	return sum;
 }
@@ -876,81 +868,155 @@ static uint32_t move_pointers(uint8_t *to, const uint8_t *ready, const uint32_t 
 	return sum;
 }
 
-// Returns the sum of its octets from an even offset; without RRSIGs.
-static inline uint32_t put_piece(const struct plain *p, const struct piece *piece, uint8_t *wire, uint32_t at)
+// RFC 4035 3.1.1: with their RRSIGs for who set DO.
+static inline uint32_t bytes_of(const struct rrset *rrset, bool dnssec_ok)
 {
-	const struct rrset *rrset = piece->rrset;
-	const uint8_t *ready = image_at(p->zone, rrset->data_ref);
-	uint32_t sum = rrset->sum;
-	copy_records(wire + at, ready, piece->bytes);
+	return rrset->bytes + (dnssec_ok ? rrset->sig_bytes : 0u);
+}
+
+static inline unsigned count_of(const struct rrset *rrset, bool dnssec_ok)
+{
+	return rrset->count + (dnssec_ok ? rrset->sig_count : 0u);
+}
+
+// What is copied in one piece.
+struct piece {
+	const uint8_t *ready;
+	uint32_t bytes, sum;
+	unsigned count, owner_at; // of records whose owner it is
+	unsigned more;		  // records behind them
+	const uint32_t *fixup;
+	unsigned fixup_count;
+};
+
+static inline struct piece piece_of(const struct image *zone, const struct rrset *rrset, bool dnssec_ok, unsigned owner_at)
+{
+	return (struct piece){ .ready = image_at(zone, rrset->data_ref), .bytes = bytes_of(rrset, dnssec_ok), .sum = rrset->sum,
+		.count = count_of(rrset, dnssec_ok), .owner_at = owner_at, .fixup = image_at(zone, rrset->fixups_ref),
+		.fixup_count = rrset->fixup_count };
+}
+
+static inline void add_glue(struct piece *piece, const struct glue *glue)
+{
+	piece->bytes += glue->bytes;
+	piece->sum = glue->sum;
+	piece->more = glue->count;
+	piece->fixup_count += glue->count;
+}
+
+// At wire + at. Returns the sum of it from an even offset.
+static inline uint32_t put_piece(const struct piece *piece, uint8_t *wire, uint32_t at, unsigned apex_at)
+{
+	uint8_t *to = wire + at;
+	uint32_t sum = piece->sum;
+	copy_records(to, piece->ready, piece->bytes);
 	if (piece->owner_at != DNS_HEADER_BYTES)
-		sum += move_owners(wire + at, ready, piece);
-	if (rrset->fixup_count) {
-		const struct places places = { piece->owner_at, p->apex_at, at };
-		sum += move_pointers(wire + at, ready, image_at(p->zone, rrset->fixups_ref), rrset->fixup_count, &places);
-	}
-	return sum;
+		sum += move_owners(to, piece->ready, piece->count, piece->owner_at);
+	const struct places places = { piece->owner_at, apex_at, at };
+	return sum + move_pointers(to, piece->ready, piece->fixup, piece->fixup_count, &places);
 }
 
-// A sum goes on at this offset of another one: at an odd one all octets change places (RFC 1071 2 B).
-static inline uint32_t sum_moved(uint32_t sum, uint32_t at)
+// The header in two stores, so that whoever reads it next need not wait for many small ones. As they came: the id, two
+// flags, the count of questions.
+static inline void put_header(uint8_t *wire, const struct query *q, unsigned flags, unsigned answers, unsigned authorities,
+	unsigned additionals)
 {
-	return ((sum & 0xffff) + (sum >> 16)) << (at & 1) * 8;
-}
-
-// All of the header in two stores, so that whoever reads it next need not wait for many small ones.
-static inline void put_header(uint8_t *wire, const struct query *q, const struct plain *p, unsigned flags)
-{
-	uint64_t asked;
-	memcpy(&asked, q->wire, sizeof(asked));
-	// As they came: the id, two flags, the count of questions.
-	asked = __builtin_bswap64(asked) & (UINT64_C(0xffff) << 48 | (uint64_t)(FLAG_RD | FLAG_CD) << 32 | 0xffffu << 16);
-	asked = __builtin_bswap64(asked | (uint64_t)flags << 32 | p->count[ANSWER]);
-	memcpy(wire, &asked, sizeof(asked));
-	store_be32(wire + 8, p->count[AUTHORITY] << 16 | (p->count[ADDITIONAL] + q->edns));
+	uint64_t head;
+	memcpy(&head, q->wire, sizeof(head));
+	head = __builtin_bswap64(head) & (UINT64_C(0xffff) << 48 | (uint64_t)(FLAG_RD | FLAG_CD) << 32 | 0xffffu << 16);
+	head = __builtin_bswap64(head | (uint64_t)flags << 32 | answers);
+	memcpy(wire, &head, sizeof(head));
+	store_be32(wire + 8, authorities << 16 | (additionals + q->edns));
 }
 
 // Types that are answered from more than the RRsets of one name, or that ask for something else than records.
-static bool is_special(uint16_t type)
+static inline bool is_special(uint16_t type)
 {
 	const uint64_t special = UINT64_C(1) << TYPE_DS | UINT64_C(1) << TYPE_RRSIG | UINT64_C(1) << TYPE_NSEC;
-	return (type < 64 && special >> type & 1) || (type >= 249 && type <= 255); // RFC 6895 3.1
+	return type < 64 ? special >> type & 1 : type >= 249 && type <= 255; // RFC 6895 3.1
 }
 
-bool answer_plain(const struct catalog *catalog, const struct policy *policy, const struct query *q,
-	const struct image *zone, const struct node *probed, uint32_t limit, struct reply *reply)
+static inline void end_plain(struct reply *reply, uint32_t end, unsigned flags, bool dnssec_ok, uint32_t sum)
+{
+	reply->bytes = end;
+	reply->rcode = (enum rcode)(flags & FLAG_RCODE);
+	reply->truncated = false;
+	reply->summed = !dnssec_ok; // of RRSIGs the image has no sum
+	reply->sections_sum = sum;
+}
+
+static inline unsigned plain_flags(const struct policy *policy, unsigned flags)
+{
+	return FLAG_QR | flags | (policy->has_chain ? FLAG_RA : 0u);
+}
+
+// RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet.
+static inline void keep_question(uint8_t *wire, const struct query *q)
+{
+	if (wire != q->wire)
+		memcpy(wire + DNS_HEADER_BYTES, q->wire + DNS_HEADER_BYTES, q->question_bytes);
+}
+
+static __attribute__((noinline)) bool answer_joined(const struct policy *policy, const struct query *q,
+	const struct image *zone, struct plain plain, struct reply *reply)
+{
+	unsigned apex_at = place_of_suffix(q, zone->apex_labels);
+	uint32_t start = DNS_HEADER_BYTES + q->question_bytes;
+	struct piece first = piece_of(zone, plain.rrset, q->dnssec_ok, plain.owner_at), second = { .count = 0 };
+	if (plain.has_glue)
+		add_glue(&first, image_glue(zone, plain.rrset));
+	if (plain.target_ref) // its owner stands in the alias's RDATA
+		second = piece_of(zone, image_at(zone, plain.target_ref), q->dnssec_ok, start + 12);
+	uint32_t second_at = start + first.bytes, opt_at = second_at + second.bytes, end = opt_at + (q->edns ? OPT_BYTES : 0);
+	if (end > reply->room || end > POINTER_MAX)
+		return false;
+	uint8_t *wire = reply->wire;
+	put_header(wire, q, plain_flags(policy, plain.flags), plain.is_authority ? 0 : first.count + second.count,
+		plain.is_authority ? first.count : 0, first.more);
+	keep_question(wire, q);
+	uint32_t sum = put_piece(&first, wire, start, apex_at);
+	if (plain.target_ref)
+		sum += sum_moved(put_piece(&second, wire, second_at, apex_at), first.bytes);
+	if (q->edns) {
+		edns_write_plain(wire + opt_at, policy, q, RCODE_NOERROR);
+		sum += sum_moved(edns_plain_sum(policy, q), opt_at - start);
+	}
+	end_plain(reply, end, plain.flags, q->dnssec_ok, sum);
+	return true;
+}
+
+static bool answer_less_plain(const struct catalog *catalog, const struct policy *policy, const struct query *q,
+	const struct image *zone, const struct node *probed, bool is_exact, struct reply *reply)
 {
 	if (q->options || q->class != CLASS_IN || is_special(q->type))
 		return false;
-	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, start = at, sum = 0;
-	struct plain p;
-	p.zone = zone;
-	p.query = q;
-	p.apex_at = DNS_HEADER_BYTES + q->name.label_at[zone->apex_labels];
-	p.end = at;
-	p.pieces = 0;
-	p.count[ANSWER] = p.count[AUTHORITY] = p.count[ADDITIONAL] = 0;
-	p.flags = FLAG_AA;
-	if (!plan(&p, catalog, policy, probed))
-		return false;
-	uint32_t end = p.end + (q->edns ? OPT_BYTES : 0);
-	if (end > limit || end > POINTER_MAX || end > reply->room)
+	struct plain plain = is_exact ? plain_at(catalog, policy, q, zone, probed) : find_plain(catalog, policy, q, zone, probed);
+	return plain.rrset && answer_joined(policy, q, zone, plain, reply);
+}
+
+// The RRset that is asked for, at the first look, in one straight piece.
+bool answer_plain(const struct catalog *catalog, const struct policy *policy, const struct query *q,
+	const struct image *zone, const struct node *probed, struct reply *reply)
+{
+	if (!probed || probed->flags & NODE_CUT || !image_node_is(zone, probed, q->name.wire, q->name.bytes))
+		return answer_less_plain(catalog, policy, q, zone, probed, false, reply);
+	const struct rrset *rrset = node_rrset(zone, probed, q->type);
+	if (!rrset || rrset->fixup_count || rrset->additional_count || q->options || q->class != CLASS_IN || q->type == TYPE_DS)
+		return answer_less_plain(catalog, policy, q, zone, probed, true, reply);
+	bool dnssec_ok = q->dnssec_ok;
+	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, bytes = bytes_of(rrset, dnssec_ok);
+	uint32_t end = at + bytes + (q->edns ? OPT_BYTES : 0), sum = rrset->sum;
+	if (end > reply->room)
 		return false;
 	uint8_t *wire = reply->wire;
-	put_header(wire, q, &p, FLAG_QR | p.flags | (policy->has_chain ? FLAG_RA : 0u));
-	if (wire != q->wire) // RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet
-		memcpy(wire + DNS_HEADER_BYTES, q->wire + DNS_HEADER_BYTES, q->question_bytes);
-	for (unsigned i = 0; i < p.pieces; at += p.piece[i++].bytes)
-		sum += sum_moved(put_piece(&p, &p.piece[i], wire, at), at - start);
+	put_header(wire, q, plain_flags(policy, FLAG_AA), count_of(rrset, dnssec_ok), 0, 0);
+	keep_question(wire, q);
+	copy_records(wire + at, image_at(zone, rrset->data_ref), bytes);
 	if (q->edns) {
-		edns_write_plain(wire + at, policy, q, RCODE_NOERROR);
-		sum += sum_moved(edns_plain_sum(policy, q), at - start);
+		edns_write_plain(wire + at + bytes, policy, q, RCODE_NOERROR);
+		sum += sum_moved(edns_plain_sum(policy, q), bytes);
 	}
-	reply->bytes = end;
-	reply->rcode = (enum rcode)(p.flags & FLAG_RCODE);
-	reply->truncated = false;
-	reply->summed = !q->dnssec_ok; // of RRSIGs the image has no sum
-	reply->sections_sum = sum;
+	end_plain(reply, end, 0, dnssec_ok, sum);
 	return true;
 }
 
@@ -997,8 +1063,10 @@ enum answer_verdict answer_thorough(const struct catalog *catalog, const struct 
 enum answer_verdict answer_query(const struct catalog *catalog, const struct policy *policy, const struct query *query,
 	const struct image *zone, enum transport transport, struct reply *reply)
 {
-	if (zone && answer_plain(catalog, policy, query, zone, image_probe(zone, &query->name),
-			answer_limit(policy, query, transport), reply))
+	uint32_t limit = answer_limit(policy, query, transport);
+	if (reply->room > limit)
+		reply->room = limit;
+	if (zone && answer_plain(catalog, policy, query, zone, image_probe(zone, &query->name), reply))
 		return ANSWER_READY;
 	return answer_thorough(catalog, policy, query, zone, transport, reply);
 }

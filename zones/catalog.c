@@ -21,6 +21,7 @@
 #define OFFSET_MASK ((UINT64_C(1) << TAG_SHIFT) - 1)
 #define SLOT_REMOVED OFFSET_MASK     // no image lies there; a search goes on behind it
 #define FIRST_SLOTS 64
+#define SLOTS_AT_HAND 1024	     // a directory of less is in the cache anyway
 #define PRIVATE_WINDOW_BYTES (UINT64_C(1) << 34) // small enough for valgrind
 #define GROWTH_BYTES (UINT64_C(16) << 20)
 
@@ -132,37 +133,36 @@ const struct image *catalog_find_above(const struct catalog *catalog, const stru
 	return NULL;
 }
 
-// The first image whose slot has the tag of that hash; its apex is not compared yet. The whole of a usual search, written
-// for its speed: zones are at one or few depths, and tags of 24 bits hardly ever lie.
-static inline const struct image *first_with_tag(const struct catalog *catalog, const struct directory *directory,
-	uint64_t hash)
-{
-	for (uint64_t i = hash;; i++) {
-		// Pairs with the release in catalog_publish(): an image is whole before it is found.
-		uint64_t slot = atomic_load_explicit(&directory->slot[i & directory->slot_mask], memory_order_acquire);
-		if (slot == 0)
-			return NULL;
-		if ((slot ^ hash) >> TAG_SHIFT == 0 && (slot & OFFSET_MASK) != SLOT_REMOVED)
-			return slot_image(catalog, slot);
-	}
-}
-
+// The whole of a usual search in one straight piece: zones are at one or few depths, and tags of 24 bits hardly ever lie.
 const struct image *catalog_find(const struct catalog *catalog, const struct folded_name *name)
 {
 	const struct directory *directory = directory_of(catalog);
-	if (name->labels > 63)
+	unsigned labels = name->labels;
+	if (labels > 63)
 		return catalog_find_above(catalog, name, NAME_MAX_LABELS);
-	for (uint64_t depths = used_depths(directory, name->labels); depths;) {
-		unsigned depth = 63u - (unsigned)__builtin_clzll(depths), at = name->label_at[depth];
-		const struct image *image = first_with_tag(catalog, directory, name->hash[depth]);
-		if (image) {
+	uint64_t depths = atomic_load_explicit(&directory->depths[0], memory_order_relaxed) & UINT64_MAX >> (63 - labels);
+	const uint64_t mask = directory->slot_mask;
+	while (depths) {
+		unsigned depth = (unsigned)__builtin_clzll(depths) ^ 63;
+		uint64_t hash = name->hash[depth], i = hash & mask;
+		// Pairs with the release in catalog_publish(): an image is whole before it is found.
+		for (uint64_t slot; (slot = atomic_load_explicit(&directory->slot[i], memory_order_acquire)); i = (i + 1) & mask) {
+			if ((slot ^ hash) >> TAG_SHIFT || (slot & OFFSET_MASK) == SLOT_REMOVED)
+				continue;
+			const struct image *image = slot_image(catalog, slot);
+			unsigned at = name->label_at[depth];
 			if (image->apex_bytes == name->bytes - at && same_words(image->apex, name->wire + at, image->apex_bytes))
 				return image;
-			return catalog_find_above(catalog, name, depth); // another name with the same tag
+			return catalog_find_above(catalog, name, depth); // two names have the same tag
 		}
 		depths ^= UINT64_C(1) << depth;
 	}
 	return NULL;
+}
+
+bool catalog_needs_prefetch(const struct catalog *catalog)
+{
+	return directory_of(catalog)->slot_mask >= SLOTS_AT_HAND;
 }
 
 bool catalog_may_go_deeper(const struct catalog *catalog, unsigned labels, unsigned most)

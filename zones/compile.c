@@ -21,6 +21,7 @@
 #define PAPER_BYTES 65536
 #define SELF_TARGETS_MAX 32		// names of one RRset that later ones may point to
 #define SELF_TARGET_AT_MAX 0x2000u
+#define GLUE_MAX_BYTES 512		// of a cut, to stand ready; more is rare and takes the long way
 
 // Writes one image from left to right.
 struct press {
@@ -238,6 +239,81 @@ static void put_additionals(struct press *p, struct rrset *rrset, const struct d
 	take_zeroed(p, (inside - rrset->additional_count) * sizeof(*list));
 }
 
+// The addresses that stand ready behind the NS records of a cut.
+struct ready_glue {
+	unsigned count; // 0: none do
+	uint32_t bytes;
+};
+
+// Where the name server of a cut has addresses; NULL: it needs none. *long_way: they are not this cut's own, or signed.
+static const struct draft_name *glue_of(const struct press *p, const struct draft_name *owner, const struct draft_record *ns,
+	bool *long_way)
+{
+	if (!builder_is_inside(p->b, ns->rdata))
+		return NULL;
+	uint32_t index = builder_find(p->b, ns->rdata);
+	const struct draft_name *target = index == NOT_FOUND ? NULL : &p->b->names[index];
+	if (!target || !is_worth_adding(target, TYPE_NS))
+		return NULL;
+	*long_way |= !name_is_under(ns->rdata, owner->name) || draft_first(target, TYPE_RRSIG);
+	return target;
+}
+
+// Names alike but for case have their addresses added once.
+static bool is_named_before(const struct draft_record *run, const struct draft_record *ns)
+{
+	for (; run != ns; run = next_of_run(run)) {
+		if (!run->ignored && name_equal(run->rdata, ns->rdata))
+			return true;
+	}
+	return false;
+}
+
+static struct ready_glue plan_glue(const struct press *p, const struct draft_name *owner, const struct draft_record *run)
+{
+	struct ready_glue glue = { 0, 0 };
+	bool long_way = !(owner->flags & NODE_CUT) || draft_rrset_type(run) != TYPE_NS;
+	for (const struct draft_record *r = run; r && !long_way && glue.bytes <= GLUE_MAX_BYTES; r = next_of_run(r)) {
+		long_way |= r->type != TYPE_NS;
+		const struct draft_name *target = r->ignored || long_way ? NULL : glue_of(p, owner, r, &long_way);
+		long_way |= target && is_named_before(run, r);
+		for (const struct draft_record *a = target ? target->first : NULL; a; a = a->next) {
+			if (a->ignored || !draft_is_address(a->type))
+				continue;
+			glue.count++;
+			glue.bytes += 12u + a->rdata_bytes;
+		}
+	}
+	return long_way || glue.bytes > GLUE_MAX_BYTES ? (struct ready_glue){ 0, 0 } : glue;
+}
+
+// Behind the NS records. The owners are the names in their RDATA.
+static void put_glue(struct press *p, struct rrset *rrset, const struct draft_name *owner, const struct draft_record *run,
+	struct glue *glue)
+{
+	uint8_t *start = (uint8_t *)image_at(p->image, rrset->data_ref), *ns = start, *behind = p->at;
+	uint32_t *fixup = (uint32_t *)image_at(p->image, rrset->fixups_ref) + rrset->fixup_count;
+	struct targets targets = { 0 };
+	bool long_way = false;
+	for (const struct draft_record *r = run; r; r = next_of_run(r)) {
+		if (r->ignored)
+			continue;
+		const struct draft_name *target = glue_of(p, owner, r, &long_way);
+		for (const struct draft_record *a = target ? target->first : NULL; a; a = a->next) {
+			if (a->ignored || !draft_is_address(a->type))
+				continue;
+			uint8_t *record = p->at;
+			put_record(p, start, owner, a, a->ttl, &targets, rrset);
+			store_be16(record, (uint16_t)(POINTER | (unsigned)(ns + 12 - start)));
+			fixup[glue->count++] = (uint32_t)(record - start);
+		}
+		ns += 12 + load_be16(ns + 10);
+	}
+	glue->bytes = (uint32_t)(p->at - behind);
+	if (!p->only_measures)
+		glue->sum = ones_sum(start, (uint32_t)(p->at - start));
+}
+
 static void count_name(void *ctx, unsigned at, bool compressible)
 {
 	(void)at;
@@ -245,9 +321,9 @@ static void count_name(void *ctx, unsigned at, bool compressible)
 }
 
 // Fixups come before the data, in room for as many as there are names.
-static void make_room_for_fixups(struct press *p, struct rrset *rrset, const struct draft_record *run)
+static void make_room_for_fixups(struct press *p, struct rrset *rrset, const struct draft_record *run, unsigned more)
 {
-	unsigned names = 0;
+	unsigned names = more;
 	for (const struct draft_record *r = run; r; r = next_of_run(r)) {
 		if (!r->ignored && r->type == rrset->type)
 			rdata_names(r->type, r->rdata, r->rdata_bytes, count_name, &names);
@@ -259,13 +335,15 @@ static void make_room_for_fixups(struct press *p, struct rrset *rrset, const str
 	}
 }
 
-// The RRset `type` of `owner`; `ttl` not NULL: with that TTL (RFC 2308 3).
-static void put_rrset(struct press *p, struct rrset *rrset, const struct draft_name *owner,
+// The RRset of that run; `ttl` not NULL: with that TTL (RFC 2308 3). True: with a cut's glue.
+static bool put_rrset(struct press *p, struct rrset *rrset, const struct draft_name *owner,
 	const struct draft_record *run, const uint32_t *ttl)
 {
 	uint16_t type = rrset->type = draft_rrset_type(run);
 	align(p, 8);
-	make_room_for_fixups(p, rrset, run);
+	struct ready_glue ready = plan_glue(p, owner, run);
+	make_room_for_fixups(p, rrset, run, ready.count);
+	struct glue *glue = ready.count ? take_zeroed(p, sizeof(*glue)) : NULL;
 	uint8_t *start = p->at;
 	struct targets targets = { 0 };
 	rrset->data_ref = ref_of(p, start);
@@ -286,7 +364,10 @@ static void put_rrset(struct press *p, struct rrset *rrset, const struct draft_n
 		rrset->sig_count++;
 	}
 	rrset->sig_bytes = (uint32_t)(p->at - signatures);
+	if (glue)
+		put_glue(p, rrset, owner, run, glue);
 	put_additionals(p, rrset, owner, run, start);
+	return glue;
 }
 
 // What of a name goes into a node: what can be asked for, its addresses as glue, or its NSEC3.
@@ -329,12 +410,14 @@ static uint32_t put_node(struct press *p, const struct draft_name *name, enum ki
 	const struct draft_record *runs[DRAFT_TYPES_MAX];
 	align(p, 8);
 	struct node *node = take_zeroed(p, sizeof(*node));
-	node->name_bytes = name->bytes;
-	node->labels = name->labels;
 	node->flags = kind == PLAIN ? name->flags : 0;
 	node->rrset_count = (uint16_t)find_runs(name, kind, runs);
-	memcpy(p->at, name->name, name->bytes);
-	p->at += name->bytes;
+	if (kind != GLUE) { // nobody looks for its name
+		node->name_bytes = name->bytes;
+		node->labels = name->labels;
+		memcpy(p->at, name->name, name->bytes);
+		p->at += name->bytes;
+	}
 	align(p, 8);
 	if (kind == PLAIN && has_chain(p->b)) {
 		node->flags |= NODE_PROOF;
@@ -342,8 +425,10 @@ static uint32_t put_node(struct press *p, const struct draft_name *name, enum ki
 	}
 	struct rrset *rrset = take_zeroed(p, node->rrset_count * sizeof(*rrset));
 	node->rrsets_ref = ref_of(p, rrset);
-	for (unsigned i = 0; i < node->rrset_count; i++)
-		put_rrset(p, &rrset[i], name, runs[i], NULL);
+	for (unsigned i = 0; i < node->rrset_count; i++) {
+		if (put_rrset(p, &rrset[i], name, runs[i], NULL))
+			node->flags |= NODE_GLUE;
+	}
 	return ref_of(p, node);
 }
 
@@ -402,6 +487,8 @@ static bool is_in_table(const struct draft_name *name)
 static uint64_t most_bytes(const struct draft_name *name)
 {
 	uint64_t bytes = sizeof(struct node) + sizeof(struct proof) + name->bytes + 16u;
+	if (name->flags & NODE_CUT)
+		bytes += sizeof(struct glue) + GLUE_MAX_BYTES + GLUE_MAX_BYTES / 16 * sizeof(uint32_t);
 	for (const struct draft_record *r = name->first; r; r = r->next)
 		bytes += sizeof(struct rrset) + 2 * sizeof(uint32_t) + 12u + r->rdata_bytes + sizeof(struct additional) + 24;
 	return bytes;

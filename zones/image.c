@@ -6,7 +6,13 @@
 #include "bucket.h"
 #include "denial.h"
 
-// The first node of `bucket` or the ones behind it with that tag; `name` NULL: whatever its name is.
+static bool is_at(const struct image *image, const struct node *node, const struct folded_name *name, unsigned depth)
+{
+	unsigned at = name->label_at[depth];
+	return image_node_is(image, node, name->wire + at, name->bytes - at);
+}
+
+// The first node of the bucket or the ones behind it with that tag; `name` NULL: whatever its name is.
 static inline const struct node *search(const struct image *image, uint64_t hash, const struct folded_name *name,
 	unsigned depth)
 {
@@ -16,7 +22,7 @@ static inline const struct node *search(const struct image *image, uint64_t hash
 		const struct image_bucket *bucket = &buckets[index];
 		for (unsigned slots = slots_with(bucket, tag); slots; slots &= slots - 1) {
 			const struct node *node = image_at(image, bucket->node_ref[__builtin_ctz(slots)]);
-			if (!name || image_node_is(image, node, name, depth))
+			if (!name || is_at(image, node, name, depth))
 				return node;
 		}
 		if (bucket->tag[7] == 0) // slots are filled from the left
@@ -53,7 +59,7 @@ static bool depth_is_used(const struct image *image, unsigned depth)
 static bool is_parent(const struct image *image, const struct folded_name *name, const struct node *probed)
 {
 	unsigned depth = name->labels - 1u;
-	return probed && image_node_is(image, probed, name, depth) && image_tag(name->hash[depth]) != image_tag(name->hash[name->labels]);
+	return probed && is_at(image, probed, name, depth) && image_tag(name->hash[depth]) != image_tag(name->hash[name->labels]);
 }
 
 // RFC 4592 3.3.1: the longest existing ancestor of at most `depth` labels. Names below a cut are not in the table, so a cut
@@ -98,7 +104,7 @@ struct image_hit image_lookup_from(const struct image *image, const struct folde
 	unsigned labels = name->labels;
 	if (!probed) // nor is there a parent, deep in the zone
 		return hit_below(image, closest_encloser(image, name, labels - 1u - is_deep(image, name)));
-	if (image_node_is(image, probed, name, labels))
+	if (image_node_is(image, probed, name->wire, name->bytes))
 		return hit_at(probed);
 	if (is_deep(image, name) && is_parent(image, name, probed))
 		return hit_below(image, probed);
@@ -118,7 +124,10 @@ struct checker {
 	uint64_t bytes;
 	const struct image *image;
 	struct waiting {
-		uint32_t helper_ref[WAITING_MAX];
+		struct helper {
+			uint32_t ref;
+			bool is_target; // of an additional entry: only its addresses are taken
+		} helper[WAITING_MAX];
 		unsigned count;
 	} *waiting;
 };
@@ -229,12 +238,40 @@ static bool rrset_is_sound(const struct checker *c, const struct rrset *rrset, c
 		!records_are_sound(wire + rrset->bytes, rrset->sig_bytes, rrset->sig_count, TYPE_RRSIG) ||
 		!fixups_are_sound(c, rrset, owner))
 		return false;
+	if (rrset->type == TYPE_OPT || (rrset->type >= 249 && rrset->type <= 255)) // RFC 6895 3.1: not a zone's
+		return false;
 	// Addresses are added without a look at what would go with them.
 	if ((rrset->type == TYPE_A || rrset->type == TYPE_AAAA) && (rrset->additional_count || rrset->fixup_count))
 		return false;
 	if (rrset->type == TYPE_SRV && rrset->fixup_count) // RFC 2782: its target is never compressed
 		return false;
 	return (rrset->type != TYPE_CNAME && rrset->type != TYPE_DNAME) || alias_is_sound(c, rrset, owner);
+}
+
+// Behind the NS records of a cut: addresses whose owners point to names in these, each a fixup.
+static bool glue_is_sound(const struct checker *c, const struct node *node)
+{
+	const struct rrset *ns = node_rrset(c->image, node, TYPE_NS);
+	if (!ns || ns->sig_bytes || !inside(c, ns->data_ref - 1u, 1, sizeof(struct glue)))
+		return false;
+	const struct glue *glue = image_glue(c->image, ns);
+	uint64_t bytes = (uint64_t)ns->bytes + glue->bytes, at = ns->bytes;
+	if (!inside(c, ns->data_ref, bytes, 1) || !inside(c, ns->fixups_ref, (uint64_t)ns->fixup_count + glue->count, 4))
+		return false;
+	const uint8_t *wire = image_at(c->image, ns->data_ref);
+	const uint32_t *fixup = (const uint32_t *)image_at(c->image, ns->fixups_ref) + ns->fixup_count;
+	const struct owner owner = { node->name, node->name_bytes };
+	for (unsigned i = 0; i < glue->count; i++) {
+		if (fixup[i] != at || bytes - at < 12 || wire[at] < 0xc0)
+			return false;
+		unsigned name_at = load_be16(wire + at) & 0x3fff, type = load_be16(wire + at + 2);
+		if (name_at < 12 || (type != TYPE_A && type != TYPE_AAAA) || !length_with_pointers(c, &owner, wire, ns->bytes, name_at))
+			return false;
+		at += 12u + load_be16(wire + at + 10);
+		if (at > bytes)
+			return false;
+	}
+	return at == bytes;
 }
 
 static bool head_is_sound(const struct checker *c, uint32_t ref)
@@ -252,17 +289,23 @@ static bool head_is_sound(const struct checker *c, uint32_t ref)
 }
 
 // A node that an answer takes addresses or a proof from, and nothing else. It may be looked at many times.
-static bool helper_is_sound(const struct checker *c, uint32_t ref)
+static bool helper_is_sound(const struct checker *c, const struct helper *helper)
 {
-	if (!head_is_sound(c, ref))
+	uint32_t ref = helper->ref;
+	if (!inside(c, ref, 1, sizeof(struct node)))
 		return false;
 	const struct node *node = image_at(c->image, ref);
+	bool nameless = helper->is_target && !node->name_bytes;
+	if (nameless ? !inside(c, node->rrsets_ref, node->rrset_count, sizeof(struct rrset)) : !head_is_sound(c, ref))
+		return false;
 	const struct rrset *rrset = image_at(c->image, node->rrsets_ref);
 	const struct owner owner = { node->name, node->name_bytes };
 	for (unsigned i = 0; i < node->rrset_count; i++) {
 		uint16_t type = rrset[i].type;
 		if ((type == TYPE_A || type == TYPE_AAAA || type == TYPE_SRV || type == TYPE_NSEC || type == TYPE_NSEC3) &&
 			!rrset_is_sound(c, &rrset[i], &owner))
+			return false;
+		if (nameless && type != TYPE_A && type != TYPE_AAAA)
 			return false;
 	}
 	return true;
@@ -280,9 +323,10 @@ static void fetch_nodes(const struct checker *c, const uint32_t *refs, unsigned 
 
 static bool waiting_are_sound(const struct checker *c)
 {
-	fetch_nodes(c, c->waiting->helper_ref, c->waiting->count);
+	for (unsigned i = 0; i < c->waiting->count; i++)
+		fetch_nodes(c, &c->waiting->helper[i].ref, 1);
 	for (unsigned i = 0; i < c->waiting->count; i++) {
-		if (!helper_is_sound(c, c->waiting->helper_ref[i]))
+		if (!helper_is_sound(c, &c->waiting->helper[i]))
 			return false;
 	}
 	c->waiting->count = 0;
@@ -290,11 +334,11 @@ static bool waiting_are_sound(const struct checker *c)
 }
 
 // False: one of those collected before is not sound.
-static bool check_later(const struct checker *c, uint32_t ref)
+static bool check_later(const struct checker *c, uint32_t ref, bool is_target)
 {
 	if (c->waiting->count == WAITING_MAX && !waiting_are_sound(c))
 		return false;
-	c->waiting->helper_ref[c->waiting->count++] = ref;
+	c->waiting->helper[c->waiting->count++] = (struct helper){ ref, is_target };
 	return true;
 }
 
@@ -302,7 +346,7 @@ static bool additionals_are_sound(const struct checker *c, const struct rrset *r
 {
 	const struct additional *more = image_at(c->image, rrset->additional_ref);
 	for (unsigned i = 0; i < rrset->additional_count; i++) {
-		if (more[i].name_at >= rrset->bytes || !check_later(c, more[i].node_ref))
+		if (more[i].name_at >= rrset->bytes || !check_later(c, more[i].node_ref, rrset->type != TYPE_CNAME))
 			return false;
 	}
 	return true;
@@ -312,8 +356,8 @@ static bool proof_is_sound(const struct checker *c, const struct node *node)
 {
 	const struct proof *proof = node_proof(c->image, node);
 	return !proof || (inside(c, node->rrsets_ref - 1, 1, sizeof(*proof)) &&
-		(!proof->self_ref || check_later(c, proof->self_ref)) &&
-		(!proof->wildcard_ref || check_later(c, proof->wildcard_ref)));
+		(!proof->self_ref || check_later(c, proof->self_ref, false)) &&
+		(!proof->wildcard_ref || check_later(c, proof->wildcard_ref, false)));
 }
 
 static bool node_is_sound(const struct checker *c, uint32_t ref);
@@ -345,6 +389,7 @@ static bool node_is_sound(const struct checker *c, uint32_t ref)
 	}
 	return (!(node->flags & NODE_CNAME) || node_rrset(c->image, node, TYPE_CNAME)) &&
 		(!(node->flags & NODE_DNAME) || node_rrset(c->image, node, TYPE_DNAME)) &&
+		(!(node->flags & NODE_GLUE) || glue_is_sound(c, node)) &&
 		depth_is_used(c->image, node->labels) && proof_is_sound(c, node) && wildcard_is_sound(c, node);
 }
 
@@ -377,12 +422,12 @@ static bool chains_are_sound(const struct checker *c)
 		return false;
 	const struct nsec_link *nsec = image_at(image, image->nsec_ref);
 	for (uint32_t i = 0; i < image->nsec_count; i++) {
-		if (!check_later(c, nsec[i].node_ref))
+		if (!check_later(c, nsec[i].node_ref, false))
 			return false;
 	}
 	const struct nsec3_link *nsec3 = image_at(image, image->nsec3_ref);
 	for (uint32_t i = 0; i < image->nsec3_count; i++) {
-		if (!check_later(c, nsec3[i].node_ref))
+		if (!check_later(c, nsec3[i].node_ref, false))
 			return false;
 	}
 	return true;
@@ -429,7 +474,7 @@ enum status image_check(const void *at, size_t bytes)
 	const struct owner owner = { image->apex, image->apex_bytes };
 	struct folded_name name;
 	name_prepare(&name, image->apex, image->apex_bytes, image->hash_seed);
-	if (image_find(image, &name, name.labels) != apex || !image_node_is(image, apex, &name, name.labels))
+	if (image_find(image, &name, name.labels) != apex || !image_node_is(image, apex, name.wire, name.bytes))
 		return ST_CORRUPT;
 	bool sound = image_is_blank(image) ? image->names == 1 && apex->rrset_count == 0 && !image->is_signed :
 		node_rrset(image, apex, TYPE_SOA) && negative->type == TYPE_SOA && negative->count == 1 &&

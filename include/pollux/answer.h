@@ -72,9 +72,10 @@ struct reply {
 enum answer_verdict answer_query(const struct catalog *, const struct policy *, const struct query *,
 	const struct image *zone, enum transport, struct reply *);
 // Its two halves, for a burst. What most answers are, copied from the image without a thought: from a zone, and what
-// image_probe() has found in it. False: there is more to it, and nothing is written.
+// image_probe() has found in it. The room must be no more than answer_limit(). False: there is more to it, and nothing is
+// written.
 bool answer_plain(const struct catalog *, const struct policy *, const struct query *, const struct image *zone,
-	const struct node *probed, uint32_t limit, struct reply *);
+	const struct node *probed, struct reply *);
 // Everything else; what is plain as well.
 enum answer_verdict answer_thorough(const struct catalog *, const struct policy *, const struct query *,
 	const struct image *zone, enum transport, struct reply *);

@@ -64,7 +64,7 @@ static inline bool same_words(const uint8_t *a, const uint8_t *b, unsigned bytes
 	for (; bytes > 8; bytes -= 8, a += 8, b += 8)
 		if (load_64(a) != load_64(b))
 			return false;
-	return (load_64(a) ^ load_64(b)) << (64 - 8 * bytes) == 0; // little-endian: the first octet is the lowest
+	return (load_64(a) ^ load_64(b)) << (-8 * bytes & 63) == 0; // little-endian: the first octet is the lowest
 }
 
 // Reads [at, end); `start` stays, for compression pointers.

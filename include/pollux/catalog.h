@@ -138,6 +138,7 @@ const struct image *catalog_zone(const struct catalog *, const uint8_t *apex);
 // False: surely no apex has more than `labels` labels and at most `most`. Any thread.
 bool catalog_may_go_deeper(const struct catalog *, unsigned labels, unsigned most);
 void catalog_prefetch(const struct catalog *, const struct folded_name *);
+bool catalog_needs_prefetch(const struct catalog *); // false: it is so small that this would be lost time
 // Every image, in no order. Writer's thread, or any thread between quiescent points.
 void catalog_each(const struct catalog *, void (*visit)(void *ctx, const struct image *), void *ctx);
 

@@ -62,10 +62,11 @@ enum node_flags {
 	NODE_DNAME = 1 << 2, // RFC 6672
 	NODE_APEX = 1 << 3,
 	NODE_PROOF = 1 << 4, // a struct proof stands right before the RRsets
+	NODE_GLUE = 1 << 5,  // of a cut: a struct glue stands right before the data of its NS RRset
 };
 
 struct node {
-	uint8_t name_bytes, labels;
+	uint8_t name_bytes, labels; // without a name: addresses that are glue and nothing else
 	uint16_t flags;
 	uint16_t rrset_count;	// 0: an empty non-terminal (RFC 4592 2.2.2)
 	uint16_t unused;
@@ -125,6 +126,14 @@ struct additional {
 	uint16_t required;	// in-domain glue: without it the referral is useless, RFC 9471 3.1
 };
 
+// All that a referral has: where every address that goes with it is required glue, it stands once more behind the NS records,
+// so that one piece is copied. Its owners are pointers to names in the NS records, and fixups behind those of the RRset.
+struct glue {
+	uint32_t bytes;	// of the addresses
+	uint16_t count; // of their records
+	uint16_t sum;	// of NS records and addresses, as in struct rrset
+};
+
 // Seconds until the first of its signatures runs out; INT64_MAX: it has none.
 static inline int64_t image_expires_in_s(const struct image *image, uint64_t now_s)
 {
@@ -146,6 +155,17 @@ static inline const void *image_at(const struct image *image, uint32_t ref)
 	return (const uint8_t *)image + (uint64_t)ref * 8;
 }
 
+static inline uint32_t image_ref(const struct image *image, const void *at)
+{
+	return (uint32_t)((uint64_t)((const uint8_t *)at - (const uint8_t *)image) / 8);
+}
+
+// Of a cut with NODE_GLUE.
+static inline const struct glue *image_glue(const struct image *image, const struct rrset *ns)
+{
+	return (const struct glue *)image_at(image, ns->data_ref) - 1;
+}
+
 static inline uint32_t image_tag(uint64_t hash)
 {
 	return (uint32_t)hash | 1u;
@@ -164,13 +184,12 @@ static inline const struct node *image_alias_target(const struct image *image, c
 	return image_at(image, ((const struct additional *)image_at(image, cname->additional_ref))->node_ref);
 }
 
-// The name at `depth` of a name at or below the apex is this node's. That it ends with the apex needs no comparison.
-static inline bool image_node_is(const struct image *image, const struct node *node, const struct folded_name *name, unsigned depth)
+// This name, at or below the apex, is the node's. That it ends with the apex needs no comparison. `wire` is readable for
+// 7 octets behind it.
+static inline bool image_node_is(const struct image *image, const struct node *node, const uint8_t *wire, unsigned bytes)
 {
-	unsigned at = name->label_at[depth];
 	// One octet of the apex as well, so that there always is one.
-	return node->name_bytes == name->bytes - at &&
-		same_words(node->name, name->wire + at, node->name_bytes - image->apex_bytes + 1u);
+	return node->name_bytes == bytes && same_words(node->name, wire, bytes - image->apex_bytes + 1u);
 }
 
 // Look-ahead steps for a burst, one pass behind the other, so that each finds what the one before has fetched. First

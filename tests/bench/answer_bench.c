@@ -134,8 +134,8 @@ static unsigned answer_from_zone(void)
 		if (node[i])
 			image_prefetch_rest(zone[i], node[i]);
 	for (unsigned i = 0; i < BURST; i++) {
-		struct reply reply = { .wire = room, .room = sizeof(room) };
-		answers += answer_plain(catalog, &policy, &query[i], zone[i], node[i], DNS_UDP_PLAIN_BYTES, &reply) && room[7] == 1;
+		struct reply reply = { .wire = room, .room = DNS_UDP_PLAIN_BYTES };
+		answers += answer_plain(catalog, &policy, &query[i], zone[i], node[i], &reply) && room[7] == 1;
 	}
 	return answers;
 }
