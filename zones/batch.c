@@ -51,11 +51,11 @@ static bool is_inside(const struct draft_name *apex, const struct folded_name *n
 
 // NULL: outside of the zone, or no memory; then *status says so.
 static struct batch_owner *add_owner(struct batch *batch, const struct zone_builder *builder, const uint8_t *wire,
-	enum status *status)
+	unsigned bytes, enum status *status)
 {
 	struct folded_name name;
 	*status = ST_OK;
-	name_take(&name, wire, NAME_MAX_BYTES, builder->seed);
+	name_prepare(&name, wire, bytes, builder->seed);
 	if (!is_inside(&builder->apex, &name))
 		return NULL;
 	if (!has_room(batch, name.bytes)) {
@@ -76,8 +76,9 @@ enum status batch_add(struct batch *batch, const struct zone_builder *builder, s
 {
 	struct batch_owner *owner = batch->owner_count ? &batch->owner[batch->owner_count - 1] : NULL;
 	enum status status = ST_OK;
-	if (!owner || !is_owner(batch, owner, record->owner, name_length(record->owner, NAME_MAX_BYTES)))
-		owner = add_owner(batch, builder, record->owner, &status);
+	unsigned bytes = name_length(record->owner, NAME_MAX_BYTES);
+	if (!owner || !is_owner(batch, owner, record->owner, bytes))
+		owner = add_owner(batch, builder, record->owner, bytes, &status);
 	if (!owner && status == ST_OK && report) {
 		char text[NAME_TEXT_BYTES];
 		report_at(report, SEVERITY_WARNING, record->file, record->line, 1, "%s is outside the zone: ignored",

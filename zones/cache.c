@@ -152,13 +152,13 @@ struct cache_key cache_key_of(const struct cache *cache, const uint8_t *folded, 
 {
 	struct folded_name name;
 	uint8_t flags = (uint8_t)((dnssec_ok ? CACHE_KEY_DO : 0) | (checking_disabled ? CACHE_KEY_CD : 0));
-	unsigned bytes = name_take(&name, folded, NAME_MAX_BYTES, cache->region->hash_seed);
+	name_prepare(&name, folded, name_length(folded, NAME_MAX_BYTES), cache->region->hash_seed);
 	return (struct cache_key){
 		.name = folded,
 		.hash = cache_hash(name.hash[name.labels], type, class, flags),
 		.type = type,
 		.class = class,
-		.name_bytes = (uint8_t)bytes,
+		.name_bytes = name.bytes,
 		.flags = flags,
 	};
 }

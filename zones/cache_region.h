@@ -15,7 +15,7 @@
 #include <pollux/shm.h>
 
 #define CACHE_MAGIC 0x4c584c50u // "PLXL"
-#define CACHE_FORMAT 1u
+#define CACHE_FORMAT 2u
 #define UNIT_BYTES 64
 #define BUCKET_SLOTS 8
 #define TAG_SHIFT 40

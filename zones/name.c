@@ -64,64 +64,88 @@ unsigned name_fold(uint8_t *to, const uint8_t *wire)
 	return bytes;
 }
 
+// Eight octets from the wire, and their lower case stored.
 #if defined(__SSE2__)
 #include <emmintrin.h>
 
-static inline __m128i fold_block(__m128i octets)
+static inline uint64_t take_word(uint8_t *to, const uint8_t *from)
 {
-	// Signed compares: octets above 127 are below 'A', which is right, for they have no case here.
-	__m128i is_upper = _mm_and_si128(_mm_cmpgt_epi8(octets, _mm_set1_epi8('A' - 1)),
-		_mm_cmplt_epi8(octets, _mm_set1_epi8('Z' + 1)));
-	return _mm_or_si128(octets, _mm_and_si128(is_upper, _mm_set1_epi8(0x20)));
-}
-
-// Whole blocks, the last one overlapping the one before it, so that nothing behind the name is touched.
-static inline void fold_octets(uint8_t *to, const uint8_t *from, unsigned bytes)
-{
-	if (bytes >= 16) {
-		for (unsigned at = 0; at + 16 < bytes; at += 16)
-			_mm_storeu_si128((__m128i *)(void *)(to + at),
-				fold_block(_mm_loadu_si128((const __m128i *)(const void *)(from + at))));
-		_mm_storeu_si128((__m128i *)(void *)(to + bytes - 16),
-			fold_block(_mm_loadu_si128((const __m128i *)(const void *)(from + bytes - 16))));
-		return;
-	}
-	for (unsigned i = 0; i < bytes; i++)
-		to[i] = fold_byte(from[i]);
+	__m128i octets = _mm_loadl_epi64((const __m128i *)(const void *)from);
+	// Of all octets only A to Z come to lie above 101 in a signed compare.
+	__m128i is_upper = _mm_cmpgt_epi8(_mm_add_epi8(octets, _mm_set1_epi8(127 - 'Z')), _mm_set1_epi8(127 - 26));
+	octets = _mm_or_si128(octets, _mm_and_si128(is_upper, _mm_set1_epi8(0x20)));
+	_mm_storel_epi64((__m128i *)(void *)to, octets);
+	return (uint64_t)_mm_cvtsi128_si64(octets);
 }
 #else
-static inline void fold_octets(uint8_t *to, const uint8_t *from, unsigned bytes)
+static inline uint64_t take_word(uint8_t *to, const uint8_t *from)
 {
-	for (unsigned i = 0; i < bytes; i++)
+	uint64_t word;
+	for (unsigned i = 0; i < sizeof(word); i++)
 		to[i] = fold_byte(from[i]);
+	memcpy(&word, to, sizeof(word));
+	return word;
 }
 #endif
 
+// A label of less than 8 octets is its own hash: what of the word that starts with its length octet belongs to it.
+static const uint64_t label_mask[8] = { 0, UINT64_MAX >> 48, UINT64_MAX >> 40, UINT64_MAX >> 32, UINT64_MAX >> 24,
+	UINT64_MAX >> 16, UINT64_MAX >> 8, UINT64_MAX };
+
+// A longer one: all its words, the last one overlapping the one before it, so that nothing behind the label is read. The
+// seed is in it, lest somebody makes labels of equal hashes.
+static inline uint64_t take_long_label(uint8_t *to, const uint8_t *from, size_t length, uint64_t seed)
+{
+	size_t last = length + 1 - 8;
+	uint64_t hash = seed;
+	for (size_t i = 0; i < last; i += 8)
+		hash = name_mix(hash ^ take_word(to + i, from + i), UINT64_C(0x9e3779b97f4a7c15));
+	return hash ^ take_word(to + last, from + last);
+}
+
+// A short one behind which so little is left that 8 octets cannot be read.
+static __attribute__((noinline)) uint64_t take_last_label(uint8_t *to, const uint8_t *from, size_t length)
+{
+	uint64_t word = 0;
+	memcpy(&word, from, length + 1);
+	return take_word(to, (const uint8_t *)&word);
+}
+
 unsigned name_take(struct folded_name *to, const uint8_t *wire, size_t room, uint64_t seed)
 {
-	uint8_t from_left[NAME_MAX_LABELS + 1];
-	unsigned at = 0, labels = 0;
-	size_t end = room < NAME_MAX_BYTES ? room : NAME_MAX_BYTES;
-	for (; at < end && wire[at]; at += wire[at] + 1u) {
-		if (wire[at] > LABEL_MAX_BYTES)
+	uint64_t label_hash[NAME_MAX_LABELS];
+	uint8_t from_left[NAME_MAX_LABELS];
+	size_t at = 0, labels = 0, end = room < NAME_MAX_BYTES ? room : NAME_MAX_BYTES;
+	size_t words_end = end < 8 ? 0 : end - 7; // before it 8 octets can be read
+	for (size_t length;; at += length + 1) {
+		// Straight from the wire, not from the copy: a load that spans stores just made waits for them.
+		for (; at < words_end && (length = wire[at]) - 1 < 7; at += length + 1) {
+			label_hash[labels] = take_word(to->wire + at, wire + at) & label_mask[length];
+			from_left[labels++] = (uint8_t)at;
+		}
+		if (at >= end)
 			return 0;
+		length = wire[at];
+		if (length == 0)
+			break;
+		if (length > LABEL_MAX_BYTES || at + length + 1 >= end)
+			return 0;
+		label_hash[labels] = length < 8 ? take_last_label(to->wire + at, wire + at, length) :
+						  take_long_label(to->wire + at, wire + at, length, seed);
 		from_left[labels++] = (uint8_t)at;
 	}
-	if (at >= end)
-		return 0;
-	fold_octets(to->wire, wire, at + 1);
+	to->wire[at] = 0;
 	to->bytes = (uint8_t)(at + 1);
 	to->labels = (uint8_t)labels;
 	to->label_at[0] = (uint8_t)at;
 	to->hash[0] = seed;
 	// From the root, so that one pass gives the hash of every suffix: the zone, the cut, the encloser.
 	uint64_t hash = seed;
-	for (unsigned depth = 1; depth <= labels; depth++) {
-		unsigned label = from_left[labels - depth];
-		to->label_at[depth] = (uint8_t)label;
-		to->hash[depth] = hash = name_hash_label(hash, to->wire + label);
+	for (size_t depth = 1, i = labels; i--; depth++) {
+		to->label_at[depth] = from_left[i];
+		to->hash[depth] = hash = name_hash_label(hash, label_hash[i]);
 	}
-	return at + 1;
+	return (unsigned)at + 1;
 }
 
 void name_prepare(struct folded_name *to, const uint8_t *wire, unsigned bytes, uint64_t seed)

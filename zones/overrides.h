@@ -2,6 +2,7 @@
 // What the text of rules, their compiler and the look-up share inside this room.
 #pragma once
 
+#include <pollux/bytes.h>
 #include <pollux/overrides.h>
 
 #include "arena.h"
@@ -40,12 +41,21 @@ struct skeleton {
 // True: there were digits. The label must be readable for 16 octets more than it is long.
 bool skeleton_of(struct skeleton *, const uint8_t *label);
 
+static inline uint64_t skeleton_hash(uint64_t hash, const struct skeleton *s)
+{
+	const uint8_t *label = s->label;
+	unsigned left = label[0] + 1u;
+	for (; left > 8; left -= 8, label += 8)
+		hash = name_mix(hash ^ load_64(label), UINT64_C(0x9e3779b97f4a7c15));
+	return name_hash_label(hash, load_64(label) & UINT64_MAX >> (8 * (8 - left)));
+}
+
 // The key of patterns of `labels` labels: whole ones go on from the hash of the name behind them.
 static inline uint64_t pattern_key(uint64_t hash, bool whole, const struct skeleton *skeletons, unsigned labels)
 {
 	hash ^= whole ? UINT64_C(0x5bd1e995f00d4a13) : UINT64_C(0xc2b2ae3d27d4eb4f);
 	while (labels--)
-		hash = name_hash_label(hash, skeletons[labels].label);
+		hash = skeleton_hash(hash, &skeletons[labels]);
 	return hash;
 }
 

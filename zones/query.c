@@ -87,7 +87,8 @@ static bool read_more_questions(struct query *q, struct reader *r, unsigned coun
 	return fits;
 }
 
-static inline enum query_verdict parse(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed,
+// Any message. Not inlined: nearly none comes here.
+static __attribute__((noinline)) enum query_verdict parse(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed,
 	unsigned most_questions, enum rcode *rcode)
 {
 	*rcode = RCODE_NOERROR;
@@ -144,9 +145,58 @@ static inline enum query_verdict parse(struct query *q, const uint8_t *wire, siz
 	return QUERY_VALID;
 }
 
+// RFC 1035 4.1.1: no response, opcode QUERY, one question, no answer. Words as load_64() finds them.
+#define HEAD_MASK load_64("\0\0\xf8\0\xff\xff\xff\xff")
+#define HEAD_OF_QUESTION load_64("\0\0\0\0\0\1\0\0")
+// RFC 6891 6.1.2, 6.1.3: the root as owner, OPT, any size, any extended rcode, version 0.
+#define OPT_MASK load_64("\xff\xff\xff\0\0\0\xff\0")
+#define OPT_HEAD load_64("\0\0\x29\0\0\0\0\0")
+#define OPT_FIXED_BYTES 11
+
+// False: it is not, or not as it should be.
+static inline bool take_opt(struct query *q, const uint8_t *at, size_t room)
+{
+	if (room < OPT_FIXED_BYTES || (load_64(at) & OPT_MASK) != OPT_HEAD)
+		return false;
+	uint16_t size = load_be16(at + 3), option_bytes = load_be16(at + 9);
+	q->edns = true;
+	q->dnssec_ok = at[7] & 0x80;
+	q->udp_size = size < DNS_UDP_PLAIN_BYTES ? DNS_UDP_PLAIN_BYTES : size;
+	return !option_bytes || (option_bytes <= room - OPT_FIXED_BYTES &&
+		edns_read_options(q, at + OPT_FIXED_BYTES, option_bytes) && !(q->options & OPTION_MALFORMED));
+}
+
+// What nearly everybody sends: a question, perhaps an OPT, and all is well. False: parse() knows more. What this takes, that
+// takes, too, in three times as many instructions.
+static inline bool take_plain(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed)
+{
+	if (bytes < DNS_HEADER_BYTES || bytes > DNS_MAX_BYTES || (load_64(wire) & HEAD_MASK) != HEAD_OF_QUESTION)
+		return false;
+	uint32_t records = load_be32(wire + 8); // authorities and additionals
+	unsigned name_bytes = records <= 1 ? name_take(&q->name, wire + DNS_HEADER_BYTES, bytes - DNS_HEADER_BYTES, seed) : 0;
+	size_t end = DNS_HEADER_BYTES + name_bytes + 4;
+	if (!name_bytes || end > bytes)
+		return false;
+	uint32_t type_and_class = load_be32(wire + end - 4);
+	q->wire = wire;
+	q->bytes = (uint16_t)bytes;
+	q->id = load_be16(wire);
+	q->flags = load_be16(wire + 2);
+	q->type = (uint16_t)(type_and_class >> 16);
+	q->class = (uint16_t)type_and_class;
+	q->questions = 1;
+	q->question_bytes = (uint16_t)(name_bytes + 4);
+	q->udp_size = DNS_UDP_PLAIN_BYTES;
+	q->edns_version = 0;
+	q->edns = q->dnssec_ok = false;
+	q->options = 0;
+	return !records || take_opt(q, wire + end, bytes - end);
+}
+
 enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed, enum rcode *rcode)
 {
-	return parse(q, wire, bytes, seed, 1, rcode);
+	*rcode = RCODE_NOERROR;
+	return take_plain(q, wire, bytes, seed) ? QUERY_VALID : parse(q, wire, bytes, seed, 1, rcode);
 }
 
 enum query_verdict query_parse_first(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed, enum rcode *rcode)

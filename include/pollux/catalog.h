@@ -17,7 +17,7 @@
 #include <pollux/status.h>
 
 #define CATALOG_MAGIC 0x43584c50u // "PLXC"
-#define CATALOG_FORMAT 3u
+#define CATALOG_FORMAT 4u
 
 // What the configuration says about answering; small enough to be swapped whole, so a worker never
 // sees half a change.

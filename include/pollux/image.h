@@ -18,7 +18,7 @@
 
 #define IMAGE_MAGIC 0x5a584c50u // "PLXZ"
 #define IMAGE_MAX_BYTES (UINT64_C(1) << 35) // as far as a *_ref reaches
-#define IMAGE_FORMAT 5u
+#define IMAGE_FORMAT 6u
 
 struct image {
 	uint32_t magic, format;

@@ -54,13 +54,10 @@ int name_compare(const uint8_t *a, const uint8_t *b);
 unsigned name_fold(uint8_t *to, const uint8_t *wire);
 
 // Takes the name at `wire` apart, in one walk: its length in octets, or 0 as name_length() gives it. `seed` keys
-// the hashes. Never reads behind the name.
+// the hashes. Never reads outside of [wire, wire + room). What lies behind the name in `to` means nothing.
 unsigned name_take(struct folded_name *to, const uint8_t *wire, size_t room, uint64_t seed);
 // The same for a name of `bytes` octets known to be well-formed.
 void name_prepare(struct folded_name *to, const uint8_t *wire, unsigned bytes, uint64_t seed);
-// The hash of one more label in front of a suffix whose hash is `hash`. `label` starts at its length
-// octet and must be readable for 8 octets more than it is long.
-static inline uint64_t name_hash_label(uint64_t hash, const uint8_t *label);
 
 // Text of a wire name with its final dot, special characters as \X or \DDD (RFC 1035 5.1). `to` has
 // room for NAME_TEXT_BYTES. Returns `to`.
@@ -76,15 +73,8 @@ static inline uint64_t name_mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static inline uint64_t name_hash_label(uint64_t hash, const uint8_t *label)
+// The hash of a suffix whose hash is `hash`, with one more label in front of it.
+static inline uint64_t name_hash_label(uint64_t hash, uint64_t label_hash)
 {
-	unsigned left = label[0] + 1u;
-	uint64_t word;
-	for (; left > 8; left -= 8, label += 8) {
-		memcpy(&word, label, sizeof(word));
-		hash = name_mix(hash ^ word, UINT64_C(0x9e3779b97f4a7c15));
-	}
-	memcpy(&word, label, sizeof(word));
-	word &= UINT64_MAX >> (8 * (8 - left));
-	return name_mix(hash ^ word, UINT64_C(0xd6e8feb86659fd93));
+	return name_mix(hash ^ label_hash, UINT64_C(0xd6e8feb86659fd93));
 }

@@ -18,7 +18,7 @@
 #include <pollux/status.h>
 
 #define OVERRIDES_MAGIC 0x4f584c50u // "PLXO"
-#define OVERRIDES_FORMAT 1u
+#define OVERRIDES_FORMAT 2u
 #define OVERRIDE_CAPTURES_MAX 8	     // <A>, <B> ... of one name
 #define OVERRIDE_SHAPES 8	     // labels of a pattern that may hold captures, from the left
 #define OVERRIDE_ALIKE_MAX 64	     // patterns that differ in their numbers alone: so many are tried one by one

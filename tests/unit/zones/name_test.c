@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -146,6 +147,99 @@ static void names_that_differ_in_label_borders_hash_differently(void **state)
 	assert_true(a.hash[2] != b.hash[2]);
 }
 
+static uint32_t random_state = 53;
+
+static unsigned random_below(unsigned n)
+{
+	random_state = random_state * 1103515245 + 12345;
+	return (unsigned)((uint64_t)random_state * n >> 32);
+}
+
+// Octets of any value. Returns how many.
+static unsigned random_name(uint8_t *to)
+{
+	unsigned at = 0, most = 1 + random_below(NAME_MAX_BYTES);
+	for (;;) {
+		unsigned length = 1 + random_below(random_below(2) ? 10 : LABEL_MAX_BYTES);
+		if (at + 1 + length + 1 > most)
+			break;
+		to[at++] = (uint8_t)length;
+		while (length--)
+			to[at++] = (uint8_t)random_below(256);
+	}
+	to[at] = 0;
+	return at + 1;
+}
+
+static void assert_same_name(const struct folded_name *a, const struct folded_name *b)
+{
+	assert_int_equal(a->bytes, b->bytes);
+	assert_int_equal(a->labels, b->labels);
+	assert_memory_equal(a->wire, b->wire, a->bytes);
+	assert_memory_equal(a->label_at, b->label_at, a->labels + 1u);
+	assert_memory_equal(a->hash, b->hash, (a->labels + 1u) * sizeof(a->hash[0]));
+}
+
+static void what_follows_a_name_changes_nothing_and_is_not_read_behind_the_room_given(void **state)
+{
+	(void)state;
+	static const unsigned more[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 16, 300 };
+	for (unsigned round = 0; round < 3000; round++) {
+		uint8_t name[NAME_MAX_BYTES];
+		struct folded_name exact, other;
+		unsigned bytes = random_name(name), room = bytes + more[round % (sizeof(more) / sizeof(*more))];
+		uint8_t *copy = malloc(room); // so that a sanitizer sees a step behind it
+		memset(copy, 'A', room);
+		memcpy(copy, name, bytes);
+		name_prepare(&exact, name, bytes, round);
+		assert_int_equal(exact.bytes, bytes);
+		assert_int_equal(name_take(&other, copy, room, round), bytes);
+		assert_same_name(&exact, &other);
+		for (unsigned i = 0; i < bytes; i++)
+			assert_int_equal(exact.wire[i], fold_byte(name[i]));
+		free(copy);
+		if (bytes == 1)
+			continue;
+		room = 1 + random_below(bytes - 1); // the name does not end in it
+		copy = malloc(room);
+		memcpy(copy, name, room);
+		assert_int_equal(name_take(&other, copy, room, round), 0);
+		free(copy);
+	}
+}
+
+static void a_name_taken_is_as_long_as_its_length(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 20000; round++) {
+		uint8_t octets[300];
+		struct folded_name name;
+		unsigned room = random_below(sizeof(octets)), most = round % 2 ? 66 : 12;
+		for (unsigned i = 0; i < sizeof(octets); i++)
+			octets[i] = (uint8_t)random_below(random_below(20) ? most : 256);
+		assert_int_equal(name_take(&name, octets, room, 1), name_length(octets, room));
+	}
+}
+
+static void every_bit_but_that_of_case_counts_in_the_hash(void **state)
+{
+	(void)state;
+	for (unsigned length = 1; length <= LABEL_MAX_BYTES; length++) {
+		uint8_t octets[LABEL_MAX_BYTES + 3] = { (uint8_t)length };
+		struct folded_name name, other;
+		for (unsigned i = 1; i <= length; i++)
+			octets[i] = (uint8_t)random_below(256);
+		octets[length + 1] = 0;
+		name_prepare(&name, octets, length + 2, 9);
+		for (unsigned bit = 8; bit < 8 * (length + 1); bit++) {
+			octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
+			name_prepare(&other, octets, length + 2, 9);
+			assert_int_equal(name.hash[1] == other.hash[1], memcmp(name.wire, other.wire, name.bytes) == 0);
+			octets[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +253,9 @@ int main(void)
 		cmocka_unit_test(canonical_order_is_that_of_rfc_4034),
 		cmocka_unit_test(a_prepared_name_hashes_each_suffix_as_that_suffix_alone),
 		cmocka_unit_test(names_that_differ_in_label_borders_hash_differently),
+		cmocka_unit_test(what_follows_a_name_changes_nothing_and_is_not_read_behind_the_room_given),
+		cmocka_unit_test(a_name_taken_is_as_long_as_its_length),
+		cmocka_unit_test(every_bit_but_that_of_case_counts_in_the_hash),
 	};
 	return cmocka_run_group_tests_name("name", tests, NULL, NULL) ? 1 : 0;
 }
