@@ -135,6 +135,13 @@ static void take_sent(evutil_socket_t fd, short what, void *ctx)
 	}
 }
 
+void tap_hand_on(struct tap *tap)
+{
+	for (unsigned i = 0; i < tap->port_count; i++)
+		take_sent(tap->port[i].fd, 0, &tap->port[i]);
+	sched_yield();
+}
+
 // Works on an interface that is up: a new dataplane may bring another MAC. The same one again would make the
 // kernel forget its neighbours.
 static void take_mac(struct tap_port *port, const uint8_t *mac)

@@ -17,6 +17,9 @@ struct tap;
 // Logs the reason when it fails. ST_SYSTEM: a system call failed (CAP_NET_ADMIN, /dev/net/tun).
 CHECKED enum status tap_new(struct tap **, struct event_base *, const struct config *, struct side_door *);
 void tap_free(struct tap *); // the namespace goes with its last socket
+// What the kernel has to send by now goes to the workers at once, not with the next round of the event loop; a worker that has
+// to share this core may send it.
+void tap_hand_on(struct tap *);
 
 // A socket inside the namespace: it reaches the world through the ports. Non-blocking, close-on-exec; -1 with errno.
 int tap_socket(struct tap *, int family, int type);
