@@ -140,7 +140,7 @@ enum status builder_take(struct zone_builder *builder, const struct batch *batch
 	for (unsigned i = 0; i < batch->owner_count; i++) {
 		const struct batch_owner *owner = &batch->owner[i];
 		if (i + PREFETCH_OWNERS < batch->owner_count)
-			__builtin_prefetch(&builder->table[(uint32_t)owner[PREFETCH_OWNERS].hash & builder->table_mask]);
+			prefetch_line(&builder->table[(uint32_t)owner[PREFETCH_OWNERS].hash & builder->table_mask]);
 		uint32_t index = intern(builder, owner, batch->names + owner->name_at);
 		if (index == NOT_FOUND)
 			return ST_NO_MEMORY;

@@ -165,7 +165,7 @@ struct cache_key cache_key_of(const struct cache *cache, const uint8_t *folded, 
 
 void cache_prefetch(const struct cache *cache, uint64_t hash)
 {
-	__builtin_prefetch(bucket_of(cache, hash));
+	prefetch_line(bucket_of(cache, hash));
 }
 
 void cache_prefetch_entry(const struct cache *cache, uint64_t hash)
@@ -177,8 +177,8 @@ void cache_prefetch_entry(const struct cache *cache, uint64_t hash)
 		if (slot >> TAG_SHIFT != tag || (uint32_t)slot >= cache->units)
 			continue;
 		const uint8_t *entry = (const uint8_t *)entry_at(cache, slot);
-		__builtin_prefetch(entry);
-		__builtin_prefetch(entry + UNIT_BYTES);
+		prefetch_line(entry);
+		prefetch_line(entry + UNIT_BYTES);
 		return;
 	}
 }

@@ -175,7 +175,7 @@ void catalog_prefetch(const struct catalog *catalog, const struct folded_name *n
 	const struct directory *directory = directory_of(catalog);
 	for (uint64_t depths = used_depths(directory, name->labels); depths; depths &= depths - 1) {
 		unsigned depth = (unsigned)__builtin_ctzll(depths);
-		__builtin_prefetch((const void *)&directory->slot[name->hash[depth] & directory->slot_mask]);
+		prefetch_line((const void *)&directory->slot[name->hash[depth] & directory->slot_mask]);
 	}
 }
 

@@ -98,7 +98,7 @@ void overrides_prefetch(const struct overrides *o, const struct folded_name *nam
 	uint64_t depths = o->suffix_depths & ((depth_bit(name->labels) << 1) - 1);
 	depths |= (o->exact_depths | o->suffix_depths) & depth_bit(name->labels);
 	for (; depths; depths &= depths - 1)
-		__builtin_prefetch(bucket_of(o, name->hash[__builtin_ctzll(depths)]));
+		prefetch_line(bucket_of(o, name->hash[__builtin_ctzll(depths)]));
 }
 
 // RFC 8482 4.1: what stands for one type is a good answer to ANY, but a word about one type says nothing about all.

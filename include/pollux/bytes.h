@@ -57,6 +57,17 @@ static inline void store_64(void *p, uint64_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
+// Fetches the cache line at `at`, which may be anywhere. Not __builtin_prefetch(): gcc takes a function that does nothing else
+// for one without effect, and leaves its calls out.
+static inline void prefetch_line(const void *at)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetcht0 %0" : : "m"(*(const volatile uint8_t *)at));
+#else
+	__builtin_prefetch(at);
+#endif
+}
+
 // Whether the first `bytes` octets, at least one, are the same. Both must be readable for 7 octets more. For names: a call of
 // memcmp() takes longer than these few words.
 static inline bool same_words(const uint8_t *a, const uint8_t *b, unsigned bytes)

@@ -197,7 +197,7 @@ static inline bool image_node_is(const struct image *image, const struct node *n
 static inline void image_prefetch(const struct image *image, uint64_t hash)
 {
 	const struct image_bucket *buckets = image_at(image, image->buckets_ref);
-	__builtin_prefetch(&buckets[image_bucket_index(image, hash)]);
+	prefetch_line(&buckets[image_bucket_index(image, hash)]);
 }
 // that of the name and, deep in the zone, that of the name above it, which may be a cut or have a wildcard,
 static inline void image_prefetch_name(const struct image *image, const struct folded_name *name)
@@ -211,15 +211,15 @@ static inline void image_prefetch_name(const struct image *image, const struct f
 const struct node *image_probe(const struct image *, const struct folded_name *);
 static inline void image_prefetch_node(const struct node *node)
 {
-	__builtin_prefetch(node);
-	__builtin_prefetch((const uint8_t *)node + CACHE_LINE_BYTES);
+	prefetch_line(node);
+	prefetch_line((const uint8_t *)node + CACHE_LINE_BYTES);
 }
 // then what such a node's answer takes from behind it.
 static inline void image_prefetch_rest(const struct image *image, const struct node *node)
 {
 	if (node->flags & NODE_CUT) { // glue lies behind its cut, most often
-		__builtin_prefetch((const uint8_t *)node + 2 * CACHE_LINE_BYTES);
-		__builtin_prefetch((const uint8_t *)node + 3 * CACHE_LINE_BYTES);
+		prefetch_line((const uint8_t *)node + 2 * CACHE_LINE_BYTES);
+		prefetch_line((const uint8_t *)node + 3 * CACHE_LINE_BYTES);
 	}
 	if (node->flags & NODE_CNAME) {
 		const struct node *target = image_alias_target(image, image_at(image, node->rrsets_ref));
