@@ -46,6 +46,7 @@ struct side_door {
 	bool alive;
 	struct identity known;	      // of the dataplane attached to
 	unsigned first_ring;	      // of the next round
+	bool has_sent;		      // since the last round: answers are soon followed by the next question
 	uint64_t worked_at_us, checked_at_us;
 	struct handler handler[MSG_COUNT];
 	void (*attached)(void *ctx, const struct stats *);
@@ -268,8 +269,9 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 		door->checked_at_us = now_us;
 		look_after(door);
 	}
-	if (door->alive && poll_rings(door, now_us / 1000))
+	if (door->alive && (poll_rings(door, now_us / 1000) | door->has_sent))
 		door->worked_at_us = monotonic_us();
+	door->has_sent = false;
 	unsigned pause = pause_us(door);
 	if (!pause)
 		sched_yield(); // to a worker that has to share the core
@@ -352,6 +354,7 @@ static enum status send_back(struct side_door *door, const struct msg *miss, enu
 	if (dns_bytes)
 		memcpy(slot->frame + miss->dns_at, dns, dns_bytes);
 	ring_commit(ring, 1);
+	door->has_sent = true;
 	door->counters.sent[type]++;
 	return ST_OK;
 }
@@ -392,6 +395,7 @@ enum status side_door_frame(struct side_door *door, unsigned port, const uint8_t
 		.worker = worker };
 	memcpy(slot->frame, frame, bytes);
 	ring_commit(ring, 1);
+	door->has_sent = true;
 	door->counters.sent[MSG_FRAME]++;
 	return ST_OK;
 }
