@@ -879,43 +879,6 @@ static inline unsigned count_of(const struct rrset *rrset, bool dnssec_ok)
 	return rrset->count + (dnssec_ok ? rrset->sig_count : 0u);
 }
 
-// What is copied in one piece.
-struct piece {
-	const uint8_t *ready;
-	uint32_t bytes, sum;
-	unsigned count, owner_at; // of records whose owner it is
-	unsigned more;		  // records behind them
-	const uint32_t *fixup;
-	unsigned fixup_count;
-};
-
-static inline struct piece piece_of(const struct image *zone, const struct rrset *rrset, bool dnssec_ok, unsigned owner_at)
-{
-	return (struct piece){ .ready = image_at(zone, rrset->data_ref), .bytes = bytes_of(rrset, dnssec_ok), .sum = rrset->sum,
-		.count = count_of(rrset, dnssec_ok), .owner_at = owner_at, .fixup = image_at(zone, rrset->fixups_ref),
-		.fixup_count = rrset->fixup_count };
-}
-
-static inline void add_glue(struct piece *piece, const struct glue *glue)
-{
-	piece->bytes += glue->bytes;
-	piece->sum = glue->sum;
-	piece->more = glue->count;
-	piece->fixup_count += glue->count;
-}
-
-// At wire + at. Returns the sum of it from an even offset.
-static inline uint32_t put_piece(const struct piece *piece, uint8_t *wire, uint32_t at, unsigned apex_at)
-{
-	uint8_t *to = wire + at;
-	uint32_t sum = piece->sum;
-	copy_records(to, piece->ready, piece->bytes);
-	if (piece->owner_at != DNS_HEADER_BYTES)
-		sum += move_owners(to, piece->ready, piece->count, piece->owner_at);
-	const struct places places = { piece->owner_at, apex_at, at };
-	return sum + move_pointers(to, piece->ready, piece->fixup, piece->fixup_count, &places);
-}
-
 // The header in two stores, so that whoever reads it next need not wait for many small ones. As they came: the id, two
 // flags, the count of questions.
 static inline void put_header(uint8_t *wire, const struct query *q, unsigned flags, unsigned answers, unsigned authorities,
@@ -936,15 +899,6 @@ static inline bool is_special(uint16_t type)
 	return type < 64 ? special >> type & 1 : type >= 249 && type <= 255; // RFC 6895 3.1
 }
 
-static inline void end_plain(struct reply *reply, uint32_t end, unsigned flags, bool dnssec_ok, uint32_t sum)
-{
-	reply->bytes = end;
-	reply->rcode = (enum rcode)(flags & FLAG_RCODE);
-	reply->truncated = false;
-	reply->summed = !dnssec_ok; // of RRSIGs the image has no sum
-	reply->sections_sum = sum;
-}
-
 static inline unsigned plain_flags(const struct policy *policy, unsigned flags)
 {
 	return FLAG_QR | flags | (policy->has_chain ? FLAG_RA : 0u);
@@ -957,41 +911,108 @@ static inline void keep_question(uint8_t *wire, const struct query *q)
 		memcpy(wire + DNS_HEADER_BYTES, q->wire + DNS_HEADER_BYTES, q->question_bytes);
 }
 
-static __attribute__((noinline)) bool answer_joined(const struct policy *policy, const struct query *q,
-	const struct image *zone, struct plain plain, struct reply *reply)
+// Behind the sections, which end at `at` and have this sum.
+static inline void end_plain(struct reply *reply, const struct policy *policy, const struct query *q, uint32_t at, unsigned flags,
+	uint32_t sum)
 {
-	unsigned apex_at = place_of_suffix(q, zone->apex_labels);
-	uint32_t start = DNS_HEADER_BYTES + q->question_bytes;
-	struct piece first = piece_of(zone, plain.rrset, q->dnssec_ok, plain.owner_at), second = { .count = 0 };
-	if (plain.has_glue)
-		add_glue(&first, image_glue(zone, plain.rrset));
-	if (plain.target_ref) // its owner stands in the alias's RDATA
-		second = piece_of(zone, image_at(zone, plain.target_ref), q->dnssec_ok, start + 12);
-	uint32_t second_at = start + first.bytes, opt_at = second_at + second.bytes, end = opt_at + (q->edns ? OPT_BYTES : 0);
-	if (end > reply->room || end > POINTER_MAX)
-		return false;
-	uint8_t *wire = reply->wire;
-	put_header(wire, q, plain_flags(policy, plain.flags), plain.is_authority ? 0 : first.count + second.count,
-		plain.is_authority ? first.count : 0, first.more);
-	keep_question(wire, q);
-	uint32_t sum = put_piece(&first, wire, start, apex_at);
-	if (plain.target_ref)
-		sum += sum_moved(put_piece(&second, wire, second_at, apex_at), first.bytes);
+	reply->rcode = (enum rcode)(flags & FLAG_RCODE);
+	reply->truncated = false;
+	reply->summed = !q->dnssec_ok; // of RRSIGs the image has no sum
+	reply->bytes = at;
 	if (q->edns) {
-		edns_write_plain(wire + opt_at, policy, q, RCODE_NOERROR);
-		sum += sum_moved(edns_plain_sum(policy, q), opt_at - start);
+		edns_write_plain(reply->wire + at, policy, q, RCODE_NOERROR);
+		sum += sum_moved(edns_plain_sum(policy, q), at - DNS_HEADER_BYTES - q->question_bytes);
+		reply->bytes = at + OPT_BYTES;
 	}
-	end_plain(reply, end, plain.flags, q->dnssec_ok, sum);
+	reply->sections_sum = sum;
+}
+
+// Whether sections up to `end` leave room for the OPT.
+static inline bool fits(const struct reply *reply, const struct query *q, uint32_t end)
+{
+	return end + (q->edns ? OPT_BYTES : 0) <= reply->room;
+}
+
+// One RRset with its pointers, or a referral.
+static __attribute__((noinline)) bool answer_one(const struct policy *policy, const struct query *q, const struct image *zone,
+	struct plain plain, struct reply *reply)
+{
+	const struct rrset *rrset = plain.rrset;
+	const uint8_t *ready = image_at(zone, rrset->data_ref);
+	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, bytes = bytes_of(rrset, q->dnssec_ok), sum = rrset->sum;
+	unsigned count = count_of(rrset, q->dnssec_ok), fixups = rrset->fixup_count, more = 0;
+	if (plain.has_glue) {
+		const struct glue *glue = image_glue(zone, rrset);
+		bytes += glue->bytes;
+		sum = glue->sum;
+		more = glue->count;
+		fixups += more;
+	}
+	if (!fits(reply, q, at + bytes) || at + bytes > POINTER_MAX)
+		return false;
+	uint8_t *wire = reply->wire, *to = wire + at;
+	put_header(wire, q, plain_flags(policy, plain.flags), plain.is_authority ? 0 : count, plain.is_authority ? count : 0, more);
+	keep_question(wire, q);
+	copy_records(to, ready, bytes);
+	if (plain.owner_at != DNS_HEADER_BYTES)
+		sum += move_owners(to, ready, count, plain.owner_at);
+	const struct places places = { plain.owner_at, place_of_suffix(q, zone->apex_labels), at };
+	sum += move_pointers(to, ready, image_at(zone, rrset->fixups_ref), fixups, &places);
+	end_plain(reply, policy, q, at + bytes, plain.flags, sum);
 	return true;
 }
 
-static bool answer_less_plain(const struct catalog *catalog, const struct policy *policy, const struct query *q,
-	const struct image *zone, const struct node *probed, bool is_exact, struct reply *reply)
+// A CNAME, and behind it what its target has, whose owner is the alias's RDATA.
+static __attribute__((noinline)) bool answer_alias(const struct policy *policy, const struct query *q, const struct image *zone,
+	struct plain plain, struct reply *reply)
 {
-	if (q->options || q->class != CLASS_IN || is_special(q->type))
+	const struct rrset *alias = plain.rrset, *rrset = image_at(zone, plain.target_ref);
+	const uint8_t *ready = image_at(zone, alias->data_ref);
+	unsigned apex_at = place_of_suffix(q, zone->apex_labels);
+	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, bytes = bytes_of(alias, q->dnssec_ok);
+	uint32_t target_at = at + bytes, end = target_at + bytes_of(rrset, q->dnssec_ok), sum = alias->sum;
+	unsigned count = count_of(rrset, q->dnssec_ok);
+	if (!fits(reply, q, end) || end > POINTER_MAX)
 		return false;
-	struct plain plain = is_exact ? plain_at(catalog, policy, q, zone, probed) : find_plain(catalog, policy, q, zone, probed);
-	return plain.rrset && answer_joined(policy, q, zone, plain, reply);
+	uint8_t *wire = reply->wire;
+	put_header(wire, q, plain_flags(policy, plain.flags), count_of(alias, q->dnssec_ok) + count, 0, 0);
+	keep_question(wire, q);
+	copy_records(wire + at, ready, bytes);
+	const struct places places = { DNS_HEADER_BYTES, apex_at, at }, target_places = { at + 12, apex_at, target_at };
+	sum += move_pointers(wire + at, ready, image_at(zone, alias->fixups_ref), alias->fixup_count, &places);
+	ready = image_at(zone, rrset->data_ref);
+	copy_records(wire + target_at, ready, end - target_at);
+	uint32_t target_sum = rrset->sum + move_owners(wire + target_at, ready, count, at + 12);
+	target_sum += move_pointers(wire + target_at, ready, image_at(zone, rrset->fixups_ref), rrset->fixup_count, &target_places);
+	end_plain(reply, policy, q, end, plain.flags, sum + sum_moved(target_sum, bytes));
+	return true;
+}
+
+static inline bool answer_found(const struct policy *policy, const struct query *q, const struct image *zone, struct plain plain,
+	struct reply *reply)
+{
+	if (!plain.rrset)
+		return false;
+	return plain.target_ref ? answer_alias(policy, q, zone, plain, reply) : answer_one(policy, q, zone, plain, reply);
+}
+
+static inline bool asks_for_records(const struct query *q)
+{
+	return !q->options && q->class == CLASS_IN && !is_special(q->type);
+}
+
+// The name is not there, or not where it was looked for first.
+static __attribute__((noinline)) bool answer_elsewhere_plain(const struct catalog *catalog, const struct policy *policy,
+	const struct query *q, const struct image *zone, const struct node *probed, struct reply *reply)
+{
+	return asks_for_records(q) && answer_found(policy, q, zone, find_plain(catalog, policy, q, zone, probed), reply);
+}
+
+// The name is there, and has this RRset (NULL: no such one), but it takes more than copying.
+static __attribute__((noinline)) bool answer_at(const struct catalog *catalog, const struct policy *policy, const struct query *q,
+	const struct image *zone, const struct node *node, struct reply *reply)
+{
+	return asks_for_records(q) && answer_found(policy, q, zone, plain_at(catalog, policy, q, zone, node), reply);
 }
 
 // The RRset that is asked for, at the first look, in one straight piece.
@@ -999,24 +1020,18 @@ bool answer_plain(const struct catalog *catalog, const struct policy *policy, co
 	const struct image *zone, const struct node *probed, struct reply *reply)
 {
 	if (!probed || probed->flags & NODE_CUT || !image_node_is(zone, probed, q->name.wire, q->name.bytes))
-		return answer_less_plain(catalog, policy, q, zone, probed, false, reply);
+		return answer_elsewhere_plain(catalog, policy, q, zone, probed, reply);
 	const struct rrset *rrset = node_rrset(zone, probed, q->type);
 	if (!rrset || rrset->fixup_count || rrset->additional_count || q->options || q->class != CLASS_IN || q->type == TYPE_DS)
-		return answer_less_plain(catalog, policy, q, zone, probed, true, reply);
-	bool dnssec_ok = q->dnssec_ok;
-	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, bytes = bytes_of(rrset, dnssec_ok);
-	uint32_t end = at + bytes + (q->edns ? OPT_BYTES : 0), sum = rrset->sum;
-	if (end > reply->room)
+		return answer_at(catalog, policy, q, zone, probed, reply);
+	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, bytes = bytes_of(rrset, q->dnssec_ok);
+	if (!fits(reply, q, at + bytes))
 		return false;
 	uint8_t *wire = reply->wire;
-	put_header(wire, q, plain_flags(policy, FLAG_AA), count_of(rrset, dnssec_ok), 0, 0);
+	put_header(wire, q, plain_flags(policy, FLAG_AA), count_of(rrset, q->dnssec_ok), 0, 0);
 	keep_question(wire, q);
 	copy_records(wire + at, image_at(zone, rrset->data_ref), bytes);
-	if (q->edns) {
-		edns_write_plain(wire + at + bytes, policy, q, RCODE_NOERROR);
-		sum += sum_moved(edns_plain_sum(policy, q), bytes);
-	}
-	end_plain(reply, end, 0, dnssec_ok, sum);
+	end_plain(reply, policy, q, at + bytes, 0, rrset->sum);
 	return true;
 }
 

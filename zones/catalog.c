@@ -133,7 +133,8 @@ const struct image *catalog_find_above(const struct catalog *catalog, const stru
 	return NULL;
 }
 
-// The whole of a usual search in one straight piece: zones are at one or few depths, and tags of 24 bits hardly ever lie.
+// The usual search in one straight piece: zones are at one or few depths, and the first slot is free or the right one. All
+// else is left to catalog_find_above().
 const struct image *catalog_find(const struct catalog *catalog, const struct folded_name *name)
 {
 	const struct directory *directory = directory_of(catalog);
@@ -141,19 +142,17 @@ const struct image *catalog_find(const struct catalog *catalog, const struct fol
 	if (labels > 63)
 		return catalog_find_above(catalog, name, NAME_MAX_LABELS);
 	uint64_t depths = atomic_load_explicit(&directory->depths[0], memory_order_relaxed) & UINT64_MAX >> (63 - labels);
-	const uint64_t mask = directory->slot_mask;
 	while (depths) {
-		unsigned depth = (unsigned)__builtin_clzll(depths) ^ 63;
-		uint64_t hash = name->hash[depth], i = hash & mask;
+		unsigned depth = (unsigned)__builtin_clzll(depths) ^ 63, at = name->label_at[depth];
+		uint64_t hash = name->hash[depth];
 		// Pairs with the release in catalog_publish(): an image is whole before it is found.
-		for (uint64_t slot; (slot = atomic_load_explicit(&directory->slot[i], memory_order_acquire)); i = (i + 1) & mask) {
-			if ((slot ^ hash) >> TAG_SHIFT || (slot & OFFSET_MASK) == SLOT_REMOVED)
-				continue;
+		uint64_t slot = atomic_load_explicit(&directory->slot[hash & directory->slot_mask], memory_order_acquire);
+		if (slot) {
 			const struct image *image = slot_image(catalog, slot);
-			unsigned at = name->label_at[depth];
-			if (image->apex_bytes == name->bytes - at && same_words(image->apex, name->wire + at, image->apex_bytes))
-				return image;
-			return catalog_find_above(catalog, name, depth); // two names have the same tag
+			if ((slot ^ hash) >> TAG_SHIFT || (slot & OFFSET_MASK) == SLOT_REMOVED ||
+				image->apex_bytes != name->bytes - at || !same_words(image->apex, name->wire + at, image->apex_bytes))
+				return catalog_find_above(catalog, name, depth);
+			return image;
 		}
 		depths ^= UINT64_C(1) << depth;
 	}

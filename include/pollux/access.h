@@ -51,6 +51,8 @@ struct access {
 	const uint8_t *rights4, *rights6;
 	uint32_t count4, count6;
 	uint8_t everybody; // rights that no address lacks
+	uint8_t last_rights4;		   // of the interval of the IPv4 address looked up last
+	uint32_t last_start4, last_bytes4; // 0 octets: none yet
 	struct access_terms terms;
 };
 
