@@ -238,10 +238,10 @@ static bool is_for_control(const struct worker *worker, const struct query *quer
 }
 
 // What this client gets its answer by; NULL: it may not ask.
-static const struct policy *policy_for_client(const struct worker *worker)
+static const struct policy *policy_for_client(struct worker *worker)
 {
 	const struct parties *parties = &worker->parties;
-	unsigned rights = access_rights(&worker->access, parties->client, parties->client_bytes);
+	unsigned rights = access_rights_next(&worker->access, parties->client, parties->client_bytes);
 	if (!(rights & ACCESS_QUERY))
 		return NULL;
 	return rights & ACCESS_RECURSION ? &worker->policy : &worker->zones_only;

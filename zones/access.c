@@ -100,6 +100,16 @@ unsigned access_rights(const struct access *access, const uint8_t *address, unsi
 	return access->rights6[find6(access->start6, access->count6, load_half(address), load_half(address + 8))];
 }
 
+unsigned access_rights_after_search(struct access *access, uint32_t address)
+{
+	uint32_t at = find4(access->start4, access->count4, address);
+	// Up to the next interval, or to the last address but one. What the memory holds may be nonsense, but nothing worse.
+	access->last_start4 = access->start4[at];
+	access->last_size4 = (at + 1 < access->count4 ? access->start4[at + 1] : UINT32_MAX) - access->last_start4;
+	access->last_rights4 = access->rights4[at];
+	return access->last_rights4;
+}
+
 static bool check_rights(const uint8_t *rights, uint32_t count, uint8_t everybody)
 {
 	uint8_t all = ACCESS_ALL;

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pollux/bytes.h>
 #include <pollux/status.h>
 
 #define ACCESS_RIGHTS 3
@@ -51,8 +52,8 @@ struct access {
 	const uint8_t *rights4, *rights6;
 	uint32_t count4, count6;
 	uint8_t everybody; // rights that no address lacks
-	uint8_t last_rights4;		   // of the interval of the IPv4 address looked up last
-	uint32_t last_start4, last_bytes4; // 0 octets: none yet
+	uint8_t last_rights4; // of the interval of IPv4 addresses that was met last: [last_start4, last_start4 + last_size4)
+	uint32_t last_start4, last_size4;
 	struct access_terms terms;
 };
 
@@ -63,3 +64,13 @@ bool access_open(struct access *, const void *block, uint64_t bytes);
 bool access_check(const void *block, uint64_t bytes);
 // The rights of a client; `address` in network order, 4 or 16 octets. NULL: not known; then those that everybody has.
 unsigned access_rights(const struct access *, const uint8_t *address, unsigned address_bytes);
+// The same for one client behind the other. Clients come from few intervals: an IPv4 address from that of the last one
+// needs no search.
+unsigned access_rights_after_search(struct access *, uint32_t address);
+static inline unsigned access_rights_next(struct access *access, const uint8_t *address, unsigned address_bytes)
+{
+	if (address_bytes != 4 || !address || !access->count4)
+		return access_rights(access, address, address_bytes);
+	uint32_t number = load_be32(address);
+	return number - access->last_start4 < access->last_size4 ? access->last_rights4 : access_rights_after_search(access, number);
+}

@@ -192,6 +192,8 @@ static void random_lists_say_the_same_as_reading_them_rule_by_rule(void **state)
 			unsigned address_bytes = i % 2 ? 4 : 16;
 			make_address(address, address_bytes, &seed);
 			assert_int_equal(access_rights(&view, address, address_bytes), plainly(address, address_bytes));
+			for (unsigned again = 0; again < 2; again++)
+				assert_int_equal(access_rights_next(&view, address, address_bytes), plainly(address, address_bytes));
 		}
 	}
 }
