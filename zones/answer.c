@@ -381,7 +381,7 @@ static bool put_denial(struct draft *d, const struct denial *denial)
 		if (i && d->at <= POINTER_MAX) {
 			write_be16(&w, (uint16_t)(POINTER | d->at));
 		} else {
-			write_bytes(&w, node->name, own);
+			write_bytes(&w, node->own, own);
 			write_be16(&w, (uint16_t)(POINTER | denial->apex_at));
 		}
 		write_bytes(&w, ready + 2, bytes - 2);

@@ -17,7 +17,7 @@ static struct places places_of(unsigned apex_bytes)
 	struct places at;
 	at.buckets = whole(sizeof(struct image) + apex_bytes, CACHE_LINE_BYTES);
 	at.apex = at.buckets + sizeof(struct image_bucket);
-	at.source = at.apex + whole(sizeof(struct node) + apex_bytes, 8);
+	at.source = at.apex + whole(sizeof(struct node) + 1, 8); // of its own it has one octet
 	at.end = whole(at.source + 1, CACHE_LINE_BYTES);
 	return at;
 }
@@ -46,5 +46,5 @@ void image_write_blank(void *room, const uint8_t *apex, unsigned apex_bytes, uin
 	node->labels = name.labels;
 	node->flags = NODE_APEX;
 	node->rrsets_ref = image->source_ref;
-	memcpy(node->name, name.wire, name.bytes);
+	node->own[0] = name.wire[0];
 }

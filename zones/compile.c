@@ -415,8 +415,9 @@ static uint32_t put_node(struct press *p, const struct draft_name *name, enum ki
 	if (kind != GLUE) { // nobody looks for its name
 		node->name_bytes = name->bytes;
 		node->labels = name->labels;
-		memcpy(p->at, name->name, name->bytes);
-		p->at += name->bytes;
+		unsigned own = name->bytes - p->b->names[0].bytes + 1u;
+		memcpy(p->at, name->name, own);
+		p->at += own;
 	}
 	align(p, 8);
 	if (kind == PLAIN && has_chain(p->b)) {

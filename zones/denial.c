@@ -57,9 +57,9 @@ uint64_t canonical_key(const struct folded_name *name, unsigned apex_labels, uns
 	return __builtin_bswap64(key);
 }
 
-static const uint8_t *link_name(const struct image *image, const struct nsec_link *link)
+static const uint8_t *link_name(const struct image *image, const struct nsec_link *link, uint8_t *to)
 {
-	return ((const struct node *)image_at(image, link->node_ref))->name;
+	return image_node_name(image, image_at(image, link->node_ref), to);
 }
 
 // <0: the name lies before every link but the apex's; >0: behind them all; 0: among them.
@@ -69,7 +69,8 @@ static int compare_common(const struct image *image, const struct nsec_link *lin
 		return 0;
 	struct folded_name second;
 	uint8_t ours[2 * NAME_MAX_BYTES + 8] = { 0 }, common[2 * NAME_MAX_BYTES + 8] = { 0 };
-	const uint8_t *wire = link_name(image, &links[1]);
+	uint8_t wire[NAME_MAX_BYTES];
+	link_name(image, &links[1], wire);
 	name_prepare(&second, wire, name_length(wire, NAME_MAX_BYTES), 0);
 	sortable(ours, image->nsec_skip + 8u, name, image->apex_labels);
 	sortable(common, image->nsec_skip + 8u, &second, image->apex_labels);
@@ -86,10 +87,11 @@ uint32_t nsec_at_or_before(const struct image *image, const struct folded_name *
 			return links[place < 0 ? 0 : high - 1].node_ref;
 	}
 	uint64_t key = canonical_key(name, image->apex_labels, image->nsec_skip);
+	uint8_t wire[NAME_MAX_BYTES];
 	while (high - low > 1) {
 		uint32_t middle = low + (high - low) / 2;
 		bool before = links[middle].key != key ? links[middle].key < key :
-			name_compare(link_name(image, &links[middle]), name->wire) <= 0;
+			name_compare(link_name(image, &links[middle], wire), name->wire) <= 0;
 		if (before)
 			low = middle;
 		else

@@ -158,9 +158,15 @@ static bool records_are_sound(const uint8_t *at, uint64_t bytes, unsigned count,
 
 // Whose RRset it is, and where its names may point to.
 struct owner {
-	const uint8_t *name;
+	bool is_wildcard;
 	unsigned bytes;
 };
+
+static struct owner owner_of(const struct checker *c, const struct node *node)
+{
+	bool is_below = node->name_bytes > c->image->apex_bytes;
+	return (struct owner){ is_below && node->own[0] == 1 && node->own[1] == '*', node->name_bytes };
+}
 
 // Octets of the name at `at` of an RRset, its pointers followed; 0: it leaves the data, runs in a circle, or is too long.
 static unsigned length_with_pointers(const struct checker *c, const struct owner *owner, const uint8_t *wire, uint32_t end,
@@ -180,7 +186,7 @@ static unsigned length_with_pointers(const struct checker *c, const struct owner
 		uint32_t target = load_be16(wire + at) & 0x3fff;
 		if (target <= POINTS_TO_OWNER) {
 			// RFC 4592 2.2.1: a wildcard's owner is longer in the answer.
-			bool moves = target == POINTS_TO_OWNER && owner->name[0] == 1 && owner->name[1] == '*';
+			bool moves = target == POINTS_TO_OWNER && owner->is_wildcard;
 			bytes += target == POINTS_TO_OWNER ? owner->bytes : c->image->apex_bytes;
 			return !moves && bytes <= NAME_MAX_BYTES ? bytes : 0;
 		}
@@ -260,7 +266,7 @@ static bool glue_is_sound(const struct checker *c, const struct node *node)
 		return false;
 	const uint8_t *wire = image_at(c->image, ns->data_ref);
 	const uint32_t *fixup = (const uint32_t *)image_at(c->image, ns->fixups_ref) + ns->fixup_count;
-	const struct owner owner = { node->name, node->name_bytes };
+	const struct owner owner = owner_of(c, node);
 	for (unsigned i = 0; i < glue->count; i++) {
 		if (fixup[i] != at || bytes - at < 12 || wire[at] < 0xc0)
 			return false;
@@ -278,14 +284,15 @@ static bool head_is_sound(const struct checker *c, uint32_t ref)
 {
 	if (!inside(c, ref, 1, sizeof(struct node)))
 		return false;
-	const struct node *node = image_at(c->image, ref);
-	unsigned apex_bytes = c->image->apex_bytes;
-	return node->name_bytes && inside(c, ref, 1, sizeof(struct node) + node->name_bytes) &&
-		name_length(node->name, node->name_bytes) == node->name_bytes &&
-		node->name_bytes >= apex_bytes &&
-		memcmp(node->name + node->name_bytes - apex_bytes, c->image->apex, apex_bytes) == 0 &&
-		name_labels(node->name) == node->labels &&
-		inside(c, node->rrsets_ref, node->rrset_count, sizeof(struct rrset));
+	const struct image *image = c->image;
+	const struct node *node = image_at(image, ref);
+	if (node->name_bytes < image->apex_bytes || !inside(c, ref, 1, sizeof(struct node) + image_own_bytes(image, node)) ||
+		!inside(c, node->rrsets_ref, node->rrset_count, sizeof(struct rrset)))
+		return false;
+	unsigned at = 0, labels = image->apex_labels, before = node->name_bytes - image->apex_bytes;
+	for (; at < before && node->own[at] && node->own[at] <= LABEL_MAX_BYTES; at += node->own[at] + 1u)
+		labels++;
+	return at == before && labels == node->labels && node->own[at] == image->apex[0];
 }
 
 // A node that an answer takes addresses or a proof from, and nothing else. It may be looked at many times.
@@ -299,7 +306,7 @@ static bool helper_is_sound(const struct checker *c, const struct helper *helper
 	if (nameless ? !inside(c, node->rrsets_ref, node->rrset_count, sizeof(struct rrset)) : !head_is_sound(c, ref))
 		return false;
 	const struct rrset *rrset = image_at(c->image, node->rrsets_ref);
-	const struct owner owner = { node->name, node->name_bytes };
+	const struct owner owner = owner_of(c, node);
 	for (unsigned i = 0; i < node->rrset_count; i++) {
 		uint16_t type = rrset[i].type;
 		if ((type == TYPE_A || type == TYPE_AAAA || type == TYPE_SRV || type == TYPE_NSEC || type == TYPE_NSEC3) &&
@@ -370,8 +377,8 @@ static bool wildcard_is_sound(const struct checker *c, const struct node *node)
 	if (!head_is_sound(c, node->wildcard_ref))
 		return false;
 	const struct node *wildcard = image_at(c->image, node->wildcard_ref);
-	return wildcard->name_bytes == node->name_bytes + 2 && wildcard->name[0] == 1 && wildcard->name[1] == '*' &&
-		memcmp(wildcard->name + 2, node->name, node->name_bytes) == 0 && node_is_sound(c, node->wildcard_ref);
+	return wildcard->name_bytes == node->name_bytes + 2 && wildcard->own[0] == 1 && wildcard->own[1] == '*' &&
+		memcmp(wildcard->own + 2, node->own, image_own_bytes(c->image, node)) == 0 && node_is_sound(c, node->wildcard_ref);
 }
 
 // A node that a question may be about.
@@ -381,7 +388,7 @@ static bool node_is_sound(const struct checker *c, uint32_t ref)
 		return false;
 	const struct node *node = image_at(c->image, ref);
 	const struct rrset *rrset = image_at(c->image, node->rrsets_ref);
-	const struct owner owner = { node->name, node->name_bytes };
+	const struct owner owner = owner_of(c, node);
 	for (unsigned i = 0; i < node->rrset_count; i++) {
 		if ((i && rrset[i].type <= rrset[i - 1].type) || !rrset_is_sound(c, &rrset[i], &owner) ||
 			!additionals_are_sound(c, &rrset[i]))
@@ -471,7 +478,7 @@ enum status image_check(const void *at, size_t bytes)
 		return ST_CORRUPT;
 	const struct node *apex = image_at(image, image->apex_ref);
 	const struct rrset *negative = image_at(image, image->negative_ref);
-	const struct owner owner = { image->apex, image->apex_bytes };
+	const struct owner owner = owner_of(&c, apex);
 	struct folded_name name;
 	name_prepare(&name, image->apex, image->apex_bytes, image->hash_seed);
 	if (image_find(image, &name, name.labels) != apex || !image_node_is(image, apex, name.wire, name.bytes))

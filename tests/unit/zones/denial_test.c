@@ -79,7 +79,8 @@ static uint32_t walk(const struct image *image, const uint8_t *name)
 	uint32_t found = link[0].node_ref;
 	for (uint32_t i = 1; i < image->nsec_count; i++) {
 		const struct node *node = image_at(image, link[i].node_ref);
-		if (name_compare(node->name, name) <= 0)
+		uint8_t wire[NAME_MAX_BYTES];
+		if (name_compare(image_node_name(image, node, wire), name) <= 0)
 			found = link[i].node_ref;
 	}
 	return found;
@@ -103,7 +104,8 @@ static void look_up_around(const uint8_t *under, unsigned under_bytes, unsigned 
 	for (uint32_t i = 0; i + 1 < image->nsec_count; i++) {
 		const struct nsec_link *link = image_at(image, image->nsec_ref);
 		const struct node *one = image_at(image, link[i].node_ref), *next = image_at(image, link[i + 1].node_ref);
-		assert_true(name_compare(one->name, next->name) < 0);
+		uint8_t wire[NAME_MAX_BYTES], next_wire[NAME_MAX_BYTES];
+		assert_true(name_compare(image_node_name(image, one, wire), image_node_name(image, next, next_wire)) < 0);
 	}
 	catalog_close(catalog);
 }
