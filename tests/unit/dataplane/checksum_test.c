@@ -55,6 +55,32 @@ static void a_sum_may_be_continued_at_an_even_offset(void **state)
 	}
 }
 
+static void a_sum_goes_on_at_an_odd_offset_when_it_is_shifted(void **state)
+{
+	(void)state;
+	uint8_t bytes[100];
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 37);
+	uint16_t whole = checksum_fold(checksum_add(0, bytes, sizeof(bytes)));
+	for (unsigned cut = 0; cut <= sizeof(bytes); cut++) {
+		uint64_t rest = checksum_add(0, bytes + cut, sizeof(bytes) - cut);
+		assert_int_equal(
+			checksum_fold(checksum_add(0, bytes, cut) + checksum_shifted(rest, cut & 1)), whole);
+	}
+	assert_int_equal(checksum_shifted(0, true), 0);
+	assert_int_equal(checksum_fold(checksum_shifted(UINT32_MAX, true)), 0xffff);
+}
+
+static void a_word_adds_what_its_octets_do(void **state)
+{
+	(void)state;
+	uint64_t word = UINT64_C(0xfedcba9876543210);
+	for (unsigned i = 0; i < 64; i++, word = word << 63 | word >> 1)
+		assert_int_equal(checksum_fold(checksum_of_64(word)),
+			checksum_fold(checksum_add(0, &word, sizeof(word))));
+	assert_int_equal(checksum_fold(checksum_of_64(UINT64_MAX)), 0xffff);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -62,6 +88,8 @@ int main(void)
 		cmocka_unit_test(a_frame_of_ones_does_not_run_over),
 		cmocka_unit_test(the_example_of_rfc_1071_comes_out),
 		cmocka_unit_test(a_sum_may_be_continued_at_an_even_offset),
+		cmocka_unit_test(a_sum_goes_on_at_an_odd_offset_when_it_is_shifted),
+		cmocka_unit_test(a_word_adds_what_its_octets_do),
 	};
 	return cmocka_run_group_tests_name("checksum", tests, NULL, NULL) ? 1 : 0;
 }

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <stdlib.h>
-
 #include <pollux/counters.h>
 
 #include "checksum.h"
@@ -381,6 +379,36 @@ static void a_computed_checksum_of_zero_is_sent_as_ones(void **state)
 	}
 }
 
+// The sums of addresses, ports and payloads of every size, carries and all.
+static void any_reply_has_the_checksums_of_its_octets(void **state)
+{
+	(void)state;
+	struct station station = test_station();
+	uint32_t seed = 7;
+	for (unsigned round = 0; round < 20000; round++) {
+		struct packet packet = { .length = 0 };
+		(round & 1 ? make_query6 : make_query4)(&packet, tag_lists[round % 3]);
+		struct frame frame = frame_of(&packet);
+		assert_int_equal(frame_check(&station, &frame, 0), COUNTER_answer_dns);
+		uint8_t *payload = frame.bytes + frame.payload_at,
+			*peer = frame.bytes + frame.network_at + (round & 1 ? 8 : 12);
+		unsigned bytes = 12 + round % 1400;
+		for (unsigned i = 0; i < bytes + 4; i++) {
+			seed = seed * 1664525 + 1013904223;
+			uint8_t octet = round % 5 ? (uint8_t)(seed >> 24) : 0xff;
+			*(i < bytes ? payload + i : peer + i - bytes) = octet;
+		}
+		memcpy(frame.bytes + frame.transport_at, peer, 2); // any port
+		frame_turn_round(&frame, bytes, checksum_add(0, payload, bytes), 0);
+		struct packet reply = packet_of(&frame);
+		assert_int_equal(reply.length, reply.l4_at + 8 + bytes);
+		assert_int_equal(l4_sum(&reply, 17, 8 + bytes), 0xffff);
+		assert_int_not_equal(get16(&reply, reply.l4_at + 6), 0);
+		if (!(round & 1))
+			assert_int_equal(plain_sum(reply.octet + reply.ip_at, 20, 0), 0xffff);
+	}
+}
+
 static void a_port_that_sums_by_itself_gets_the_pseudo_header_only(void **state)
 {
 	(void)state;
@@ -413,64 +441,9 @@ static void offsets_of_others_must_be_possible(void **state)
 	assert_false(frame_trust_offsets(&frame, 18, 46));
 }
 
-// Both ways judge copies that end where the frame does.
-static bool both_ways_agree(const struct station *station, const struct packet *packet, unsigned trust)
-{
-	uint8_t *copy[2];
-	struct frame frame[2];
-	enum counter verdict[2];
-	for (unsigned way = 0; way < 2; way++) {
-		copy[way] = malloc(packet->length ? packet->length : 1);
-		assert_non_null(copy[way]);
-		memcpy(copy[way], packet->octet, packet->length);
-		frame[way] = (struct frame){ .bytes = copy[way], .room = packet->length, .length = (uint16_t)packet->length };
-		verdict[way] = (way ? frame_check_closely : frame_check)(station, &frame[way], trust);
-	}
-	bool same = verdict[0] == verdict[1] && memcmp(copy[0], copy[1], packet->length) == 0;
-	if (verdict[0] == COUNTER_answer_dns)
-		same &= frame[0].length == frame[1].length && frame[0].network_at == frame[1].network_at &&
-			frame[0].transport_at == frame[1].transport_at && frame[0].payload_at == frame[1].payload_at &&
-			frame[0].ip_version == frame[1].ip_version;
-	free(copy[0]);
-	free(copy[1]);
-	return same;
-}
-
-static uint32_t next_random(uint32_t *seed)
-{
-	*seed = *seed * 1664525 + 1013904223;
-	return *seed >> 8;
-}
-
-static void the_short_way_says_what_the_long_one_would(void **state)
-{
-	(void)state;
-	struct station station[2] = { test_station(), test_station() };
-	uint32_t seed = 4;
-	unsigned questions = 0;
-	station_take_any_mac(&station[1]);
-	for (unsigned round = 0; round < 200000; round++) {
-		struct packet packet;
-		(next_random(&seed) & 1 ? make_query6 : make_query4)(&packet, tag_lists[next_random(&seed) % 3]);
-		unsigned trust = next_random(&seed) & (TRUST_IP_CHECKSUM | TRUST_L4_CHECKSUM);
-		if (next_random(&seed) % 8 == 0)
-			set16(&packet, packet.l4_at + 6, 0);
-		for (unsigned changes = next_random(&seed) % 3; changes; changes--)
-			packet.octet[next_random(&seed) % packet.length] = (uint8_t)next_random(&seed);
-		if (next_random(&seed) % 4 == 0)
-			packet.length -= next_random(&seed) % packet.length;
-		const struct station *at = &station[round & 1];
-		struct frame frame = frame_of(&packet);
-		questions += frame_check_closely(at, &frame, trust) == COUNTER_answer_dns;
-		assert_true(both_ways_agree(at, &packet, trust));
-	}
-	assert_in_range(questions, 200000 / 8, 200000); // so both had something to say
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_short_way_says_what_the_long_one_would),
 		cmocka_unit_test(a_question_is_found_behind_any_tags),
 		cmocka_unit_test(three_tags_are_too_many),
 		cmocka_unit_test(ethernet_padding_is_cut_off),
@@ -493,6 +466,7 @@ int main(void)
 		cmocka_unit_test(an_ip6_answer_goes_back_with_its_tags_and_a_full_checksum),
 		cmocka_unit_test(options_and_extension_headers_do_not_go_back),
 		cmocka_unit_test(a_computed_checksum_of_zero_is_sent_as_ones),
+		cmocka_unit_test(any_reply_has_the_checksums_of_its_octets),
 		cmocka_unit_test(a_port_that_sums_by_itself_gets_the_pseudo_header_only),
 		cmocka_unit_test(offsets_of_others_must_be_possible),
 	};
