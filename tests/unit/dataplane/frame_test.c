@@ -280,6 +280,7 @@ static struct packet answered(struct packet *packet, unsigned offload)
 	frame_turn_round(&frame, ANSWER_BYTES, checksum_add(0, answer, ANSWER_BYTES), offload);
 	struct packet reply = packet_of(&frame);
 	assert_int_equal(frame.payload_at, frame.transport_at + 8);
+	assert_ptr_equal(frame.bytes + frame.room, packet->octet + sizeof(packet->octet));
 	assert_memory_equal(reply.octet + frame.payload_at, answer, ANSWER_BYTES);
 	return reply;
 }
@@ -309,6 +310,7 @@ static void an_ip4_answer_goes_back_with_its_tags_and_full_checksums(void **stat
 		assert_int_equal(reply.octet[reply.ip_at], 0x45);
 		assert_int_equal(get16(&reply, reply.ip_at + 2), 28 + ANSWER_BYTES);
 		assert_int_equal(get16(&reply, reply.ip_at + 6), 0x4000);
+		assert_int_equal(get16(&reply, reply.ip_at + 8), 64 << 8 | 17);
 		assert_int_equal(plain_sum(reply.octet + reply.ip_at, 20, 0), 0xffff);
 		assert_int_not_equal(get16(&reply, reply.l4_at + 6), 0);
 		assert_int_equal(l4_sum(&reply, 17, 8 + ANSWER_BYTES), 0xffff);
@@ -326,7 +328,9 @@ static void an_ip6_answer_goes_back_with_its_tags_and_a_full_checksum(void **sta
 		assert_turned_round(&kept, &reply);
 		assert_address(&reply, reply.ip_at + 8, AF_INET6, our6);
 		assert_address(&reply, reply.ip_at + 24, AF_INET6, peer6);
+		assert_memory_equal(reply.octet + reply.ip_at, "\x60\0\0", 4);
 		assert_int_equal(get16(&reply, reply.ip_at + 4), 8 + ANSWER_BYTES);
+		assert_int_equal(get16(&reply, reply.ip_at + 6), 17 << 8 | 64);
 		assert_int_equal(l4_sum(&reply, 17, 8 + ANSWER_BYTES), 0xffff);
 	}
 }
