@@ -2,6 +2,7 @@
 // frame_check() has a short way for plain questions. Whatever goes in, it must say what the long one says.
 // Frames are broken in every way, and then often summed anew: else hardly anything but a checksum would
 // decide.
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <pollux/bounds.h>
