@@ -183,6 +183,23 @@ def a_hundred_thousand_mutated_packets_each_get_one_verdict_and_leak_no_buffer()
     million(None, 100000)
 
 
+@test()
+def answers_that_the_port_does_not_take_are_counted_and_their_buffers_freed():
+    with place() as directory:
+        write_pcap(directory / "in.pcap", mutated(20000, 7))
+        wanted, _ = replay(directory, "all.pcap")
+        counters, _ = replay(directory, "some.pcap", environment={"LD_PRELOAD": str(program("tests/narrow_port.so"))})
+        taken = read_pcap(directory / "some.pcap")
+        same(counters["tx"], len(taken), "counted as sent")
+        same(counters["tx-bytes"], sum(map(len, taken)), "octets counted as sent")
+        check(counters["drop-tx-full"] > 500 and len(taken) > 500, counters)
+        same(len(taken) + counters["drop-tx-full"], wanted["tx"], "sent or dropped")
+        same(counters["punt"], wanted["punt"], "punted beside them")
+        # A buffer that is freed while the port holds it has another packet in it by then.
+        rest = iter(read_pcap(directory / "all.pcap"))
+        check(all(frame in rest for frame in taken), "something else was sent than when the port takes all")
+
+
 @test(long=True, time_s=400)
 def a_million_mutated_packets_pass_the_address_sanitizer_and_leak_no_buffer():
     binary = SANITIZED / "dataplane" / "pollux-dataplane"
