@@ -198,11 +198,12 @@ static void look_up(struct worker *worker, struct burst *burst)
 	}
 	if (!catalog)
 		return;
+	const struct entry *cached[BURST_MAX];
 	for (unsigned q = 0; q < burst->queries; q++) {
 		const struct image *zone = burst->zone[q];
 		if (!zone) {
-			if (worker->cache && !burst->refused[q] && !burst->rule[q].rule)
-				cache_prefetch_entry(worker->cache, burst->cache_hash[q]);
+			bool may_be_cached = worker->cache && !burst->refused[q] && !burst->rule[q].rule;
+			cached[q] = may_be_cached ? cache_prefetch_entry(worker->cache, burst->cache_hash[q]) : NULL;
 			continue;
 		}
 		burst->node[q] = image_probe(zone, &burst->query[q].name);
@@ -210,7 +211,9 @@ static void look_up(struct worker *worker, struct burst *burst)
 			image_prefetch_node(burst->node[q]);
 	}
 	for (unsigned q = 0; q < burst->queries; q++) {
-		if (burst->zone[q] && burst->node[q])
+		if (!burst->zone[q])
+			cache_prefetch_rest(cached[q]);
+		else if (burst->node[q])
 			image_prefetch_rest(burst->zone[q], burst->node[q]);
 	}
 }
@@ -384,9 +387,9 @@ static uint64_t message_sum(const struct query *query, const struct reply *reply
 	const uint8_t *wire = reply->wire;
 	if (offload & OFFLOAD_UDP_CHECKSUM)
 		return 0;
-	if (!reply->summed)
-		return checksum_add(0, wire, reply->bytes);
 	uint64_t header = checksum_of_64(load_64(wire)) + load_32(wire + 8);
+	if (!reply->summed)
+		return checksum_add(header, wire + DNS_HEADER_BYTES, reply->bytes - DNS_HEADER_BYTES);
 	return checksum_add(header, wire + DNS_HEADER_BYTES, query->question_bytes) +
 	       checksum_shifted(reply->sections_sum, query->question_bytes & 1);
 }

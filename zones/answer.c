@@ -68,12 +68,8 @@ static void finish(struct draft *d)
 	flags |= q->flags & (FLAG_OPCODE | FLAG_RD | FLAG_CD);
 	if (d->policy->has_chain)
 		flags |= FLAG_RA;
-	store_be16(wire, q->id);
-	store_be16(wire + 2, (uint16_t)(flags | (rcode & FLAG_RCODE)));
-	store_be16(wire + 4, q->questions);
-	store_be16(wire + 6, d->count[ANSWER]);
-	store_be16(wire + 8, d->count[AUTHORITY]);
-	store_be16(wire + 10, (uint16_t)(d->count[ADDITIONAL] + q->edns));
+	write_header(wire, q->id, flags | (rcode & FLAG_RCODE), q->questions, d->count[ANSWER], d->count[AUTHORITY],
+		d->count[ADDITIONAL] + (unsigned)q->edns);
 	if (q->edns) {
 		edns_write_plain(wire + d->at, d->policy, q, rcode);
 		d->at = d->opt.options ? edns_write_options(&d->opt, wire, d->at, d->limit + d->opt.bytes, d->reply->parties, d->zone) :
@@ -879,8 +875,7 @@ static inline unsigned count_of(const struct rrset *rrset, bool dnssec_ok)
 	return rrset->count + (dnssec_ok ? rrset->sig_count : 0u);
 }
 
-// The header in two stores, so that whoever reads it next need not wait for many small ones. As they came: the id, two
-// flags, the count of questions.
+// As write_header(), with what stays as it came: the id, two flags, the count of questions.
 static inline void put_header(uint8_t *wire, const struct query *q, unsigned flags, unsigned answers, unsigned authorities,
 	unsigned additionals)
 {

@@ -168,7 +168,7 @@ void cache_prefetch(const struct cache *cache, uint64_t hash)
 	prefetch_line(bucket_of(cache, hash));
 }
 
-void cache_prefetch_entry(const struct cache *cache, uint64_t hash)
+const struct entry *cache_prefetch_entry(const struct cache *cache, uint64_t hash)
 {
 	const struct bucket *bucket = bucket_of(cache, hash);
 	uint64_t tag = tag_of(hash);
@@ -176,11 +176,18 @@ void cache_prefetch_entry(const struct cache *cache, uint64_t hash)
 		uint64_t slot = atomic_load_explicit(&bucket->slot[i], memory_order_relaxed);
 		if (slot >> TAG_SHIFT != tag || (uint32_t)slot >= cache->units)
 			continue;
-		const uint8_t *entry = (const uint8_t *)entry_at(cache, slot);
+		const struct entry *entry = entry_at(cache, slot);
 		prefetch_line(entry);
-		prefetch_line(entry + UNIT_BYTES);
-		return;
+		prefetch_line((const uint8_t *)entry + UNIT_BYTES);
+		return entry;
 	}
+	return NULL;
+}
+
+void cache_prefetch_rest(const struct entry *entry)
+{
+	if (entry && entry->units > 2)
+		prefetch_line((const uint8_t *)entry + 2 * UNIT_BYTES);
 }
 
 void cache_view(const struct entry *entry, struct cache_entry *view)

@@ -83,17 +83,6 @@ static unsigned sections_that_fit(const struct entry *entry, uint32_t room)
 	return entry->end[1] <= room ? 2 : 0;
 }
 
-static void write_header(uint8_t *wire, const struct query *query, unsigned flags, const struct entry *entry,
-	unsigned sections)
-{
-	store_be16(wire, query->id);
-	store_be16(wire + 2, (uint16_t)flags);
-	store_be16(wire + 4, 1);
-	store_be16(wire + 6, sections ? entry->count[0] : 0);
-	store_be16(wire + 8, sections ? entry->count[1] : 0);
-	store_be16(wire + 10, (uint16_t)((sections == 3 ? entry->count[2] : 0) + query->edns));
-}
-
 static uint32_t write_opt(uint8_t *wire, uint32_t at, const struct opt *opt, uint32_t limit, const struct policy *policy,
 	const struct query *query, const struct parties *parties, unsigned rcode)
 {
@@ -140,7 +129,8 @@ static bool answer_from(const struct cache *cache, const struct policy *policy, 
 		return false;
 
 	unsigned flags = flags_of(policy, query, &entry) | (sections ? 0 : FLAG_TC);
-	write_header(wire, query, flags, &entry, sections);
+	write_header(wire, query->id, flags, 1, sections ? entry.count[0] : 0, sections ? entry.count[1] : 0,
+		(sections == 3 ? entry.count[2] : 0u) + query->edns);
 	reply->bytes = write_opt(wire, at + bytes, &opt, limit, policy, query, reply->parties, entry.rcode);
 	reply->rcode = entry.rcode;
 	reply->truncated = !sections;

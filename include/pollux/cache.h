@@ -81,9 +81,12 @@ struct cache_key cache_key_of(const struct cache *, const uint8_t *folded, uint1
 
 // --- answers ---
 
-// Two look-ahead steps for a burst: first the bucket's line, one pass later the entry's.
+// Look-ahead steps for a burst, one pass behind the other: first the bucket's line; then the first two of the entry, which is
+// NULL when there is surely none; then what a longer one has behind these.
+struct entry;
 void cache_prefetch(const struct cache *, uint64_t hash);
-void cache_prefetch_entry(const struct cache *, uint64_t hash);
+const struct entry *cache_prefetch_entry(const struct cache *, uint64_t hash);
+void cache_prefetch_rest(const struct entry *);
 
 struct cache_hit {
 	uint64_t position;   // of the entry, for cache_mark_used()

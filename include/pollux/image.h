@@ -232,10 +232,8 @@ static inline void image_prefetch_node(const struct node *node)
 // then what such a node's answer takes from behind it.
 static inline void image_prefetch_rest(const struct image *image, const struct node *node)
 {
-	if (node->flags & NODE_CUT) { // glue lies behind its cut, most often
+	if (node->flags & NODE_CUT) // its glue lies behind its NS records
 		prefetch_line((const uint8_t *)node + 2 * CACHE_LINE_BYTES);
-		prefetch_line((const uint8_t *)node + 3 * CACHE_LINE_BYTES);
-	}
 	if (node->flags & NODE_CNAME) {
 		const struct node *target = image_alias_target(image, image_at(image, node->rrsets_ref));
 		if (target)
