@@ -177,6 +177,7 @@ static enum status start(struct dataplane *dataplane, const struct config *confi
 {
 	dataplane->config = config;
 	dataplane->house.idle_sleep_us = config->idle_sleep_us;
+	dataplane->house.idle_after_us = config->idle_after_us;
 	enum status status = check_room(config);
 	if (status == ST_OK)
 		status = regions_open(&dataplane->regions, &dataplane->house, config);

@@ -13,7 +13,7 @@
 #include "worker.h"
 
 // After a second without packets naps are longer: waking costs more than the nap saves, and one packet may wait.
-enum { IDLE_BEFORE_NAPS_MS = 10, IDLE_BEFORE_LONG_NAPS_MS = 1000, LONG_NAP = 5 };
+enum { IDLE_BEFORE_LONG_NAPS_MS = 1000, LONG_NAP = 5 };
 
 struct worker *worker_new(struct house *house, unsigned index, unsigned cpu)
 {
@@ -124,7 +124,7 @@ int worker_main(void *argument)
 {
 	struct worker *worker = argument;
 	struct house *house = worker->house;
-	uint64_t ms = rte_get_tsc_hz() / 1000, patience = IDLE_BEFORE_NAPS_MS * ms;
+	uint64_t ms = rte_get_tsc_hz() / 1000, patience = house->idle_after_us * ms / 1000;
 	prctl(PR_SET_TIMERSLACK, 1UL); // naps as long as they are meant to be, not 50 us more
 	rights_drop(false);
 	worker->idle_since = rte_rdtsc();
@@ -137,7 +137,7 @@ int worker_main(void *argument)
 		// While zones are being loaded for the first time, that needs the core more. And control may have to share the
 		// core: as long as there is something between us an empty turn lets it go on with it (0.4 us if it is not
 		// here; with both on one core TCP has four times the answers).
-		if (house->idle_sleep_us && (idle > patience || !worker->zones_ready))
+		if (house->idle_sleep_us && (idle >= patience || !worker->zones_ready))
 			nap(worker, house->idle_sleep_us * (idle > IDLE_BEFORE_LONG_NAPS_MS * ms ? LONG_NAP : 1L));
 		else if (worker->idle_since - worker->door_used_at < ms)
 			sched_yield();

@@ -30,6 +30,7 @@ struct house {
 	const struct port *ports;
 	unsigned port_count;
 	unsigned idle_sleep_us; // 0: poll without pause
+	unsigned idle_after_us; // without packets
 	struct rte_mempool *pool;
 };
 

@@ -120,6 +120,7 @@ struct config {
 	unsigned mbufs;
 	char *hugepages;	// "auto", "on", "off"
 	unsigned idle_sleep_us; // 0: poll without pause
+	unsigned idle_after_us;
 	unsigned service_port;
 
 	struct port_config *ports;

@@ -11,6 +11,7 @@ SIZES = Spec(config=ZONE + "answers: {udp-size: 600, any-udp: full}\n")
 ROUTED = Spec(config=ZONE + 'ports: [{device: any, addresses: [198.18.0.53/24], gateways: [198.18.0.1, "2001:db8:53::1"]}]\n')
 MANAGEMENT = Spec(config=ZONE + "forward: {servers: [127.0.0.1@5300], via: management}\n")
 FEW = Spec(config=ZONE + "dataplane: {mbufs: 2048}\nforward: {servers: [198.18.0.3], max-open: 50, deadline: 1s}\n")
+NAPS = Spec(config=ZONE + "dataplane: {idle-sleep: 200us, idle-after: 0}\n")
 
 
 def address(reply):
@@ -131,6 +132,21 @@ def an_idle_dataplane_leaves_its_core_to_others(rig):
     comment(f"{share * 100:.0f} % of a core")
     check(share < 0.12,  # 4 % on a quiet machine
           f"{share * 100:.0f} % of a core while idle")
+
+
+@test(NAPS)
+def a_worker_may_nap_whenever_there_are_no_packets_and_loses_none(rig):
+    naps = lambda: sum(worker["idle-sleeps"] for worker in rig.workers())
+    before = naps()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(2)
+        sock.connect((SERVICE_4, 53))
+        for _ in range(20):
+            for i in range(50):
+                sock.send(query_wire("host.test.example", ident=i))
+            for _ in range(50):
+                check(b"\xc6\x12\x09\x50" in sock.recv(4096), "wrong answer")
+    check(naps() > before, "it did not nap between the bursts")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ static void an_empty_file_gives_every_default(void **state)
 	assert_int_equal(config->mbufs, 16384);
 	assert_string_equal(config->hugepages, "auto");
 	assert_int_equal(config->idle_sleep_us, 100);
+	assert_int_equal(config->idle_after_us, 10000);
 	assert_int_equal(config->service_port, 53);
 	assert_int_equal(config->port_count, 0);
 	assert_int_equal(config->zone_count, 0);
