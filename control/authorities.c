@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The first step: our own zones, by the same code as in the dataplane.
+#include <pollux/bytes.h>
 #include <pollux/rrtype.h>
 
 #include "chain.h"
@@ -79,6 +80,47 @@ static enum outcome from_authorities(struct ask *ask, void *state)
 		r->counters.refused++;
 	note_zone(ask, zone);
 	return ANSWER;
+}
+
+// Waiting for memory was a third of what an answer over TCP cost control. By walks as in the dataplane, through few enough
+// questions that what was fetched first is still there in the end.
+size_t resolver_foresee(const struct resolver *r, const uint8_t *framed, size_t count)
+{
+	enum { AT_ONCE = 16 };
+	struct query query[AT_ONCE];
+	const struct image *zone[AT_ONCE];
+	const struct node *node[AT_ONCE];
+	uint64_t seed = catalog_seed(r->catalog);
+	enum rcode rcode;
+	unsigned found = 0;
+	size_t at = 0;
+
+	while (found < AT_ONCE && count - at >= 2) {
+		unsigned bytes = load_be16(framed + at);
+		if (count - at - 2 < bytes)
+			break;
+		found += query_parse(&query[found], framed + at + 2, bytes, seed, &rcode) == QUERY_VALID;
+		at += 2 + bytes;
+	}
+	if (found < 2) // nobody to wait together with
+		return at;
+	for (unsigned i = 0; i < found; i++)
+		catalog_prefetch(r->catalog, &query[i].name);
+	for (unsigned i = 0; i < found; i++) {
+		zone[i] = catalog_find(r->catalog, &query[i].name);
+		if (zone[i])
+			image_prefetch_name(zone[i], &query[i].name);
+	}
+	for (unsigned i = 0; i < found; i++) {
+		node[i] = zone[i] ? image_probe(zone[i], &query[i].name) : NULL;
+		if (node[i])
+			image_prefetch_node(node[i]);
+	}
+	for (unsigned i = 0; i < found; i++) {
+		if (node[i])
+			image_prefetch_rest(zone[i], node[i]);
+	}
+	return at;
 }
 
 const struct step_kind authorities_step = {

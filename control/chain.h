@@ -82,7 +82,7 @@ struct ask {
 	bool waits;	       // or did
 	bool has_turn;	       // it may ask others, see turns.h
 	uint64_t waits_since_ms; // for its turn
-	uint64_t began_us;
+	uint64_t began_us;     // 0: nobody will want to know
 	const char *by;	       // the step that has an answer, or a "no" to keep; for the query log
 	char note[NOTE_BYTES]; // what that step said about itself; empty while nothing is logged
 	bool for_nobody;       // resolver_refresh(): what is learned counts, the reply goes nowhere
@@ -124,6 +124,7 @@ struct resolver {
 	} opcode[16];
 	void *state[STEP_COUNT]; // by enum chain_step
 	struct resolver_counters counters;
+	struct ask *spare; // the next question's; or NULL
 	struct reply reply; // its wire is `buffer`
 	struct parties parties; // of the reply being written
 	struct composer composer;

@@ -96,7 +96,7 @@ static void log_reply(const struct ask *ask)
 		.rcode = r->reply.rcode,
 		.step = ask->by,
 		.note = ask->note,
-		.took_us = clock_us() - ask->began_us };
+		.took_us = ask->began_us ? clock_us() - ask->began_us : 0 }; // 0: it came before there was a log
 	query_log_answer(r->log, &answer);
 }
 
@@ -140,7 +140,11 @@ static void free_ask(struct ask *ask)
 		turns_end(ask->resolver->turns);
 	message_clear(&ask->own);
 	free(ask->negative);
-	free(ask);
+	// Most answers come at once, one after the other, and need one ask.
+	if (ask->resolver->spare)
+		free(ask);
+	else
+		ask->resolver->spare = ask;
 }
 
 // The asker may ask again from within `done`, so nothing of this question is needed any more by then.
@@ -305,7 +309,8 @@ void ask_take_back(struct ask *ask)
 
 static struct ask *new_ask(struct resolver *r, const struct asker *asker, ask_done *done, void *ctx)
 {
-	struct ask *ask = malloc(sizeof(*ask));
+	struct ask *ask = r->spare ? r->spare : malloc(sizeof(*ask));
+	r->spare = NULL;
 	if (!ask)
 		return NULL;
 	ask->resolver = r;
@@ -314,7 +319,7 @@ static struct ask *new_ask(struct resolver *r, const struct asker *asker, ask_do
 	ask->ctx = ctx;
 	ask->policy = r->policy;
 	ask->rights = ACCESS_ALL;
-	ask->began_us = clock_us();
+	ask->began_us = is_logged(ask) ? clock_us() : 0; // reading it is 5 % of an answer over TCP
 	ask->by = NULL;
 	ask->note[0] = '\0';
 	ask->order = r->order;
@@ -574,6 +579,7 @@ void resolver_free(struct resolver *r)
 			kinds[i]->free(r->state[i]);
 	}
 	turns_free(r->turns);
+	free(r->spare);
 	free(r);
 }
 

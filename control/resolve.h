@@ -42,7 +42,12 @@ typedef void ask_done(void *ctx, const uint8_t *wire, unsigned bytes);
 // A whole DNS message as it came. Malformed ones are answered FORMERR like in the dataplane, or dropped.
 void resolver_ask(struct resolver *, const struct asker *, const uint8_t *wire, unsigned bytes, ask_done *, void *ctx);
 
-// The same, and every step of the way is written into `trace`, which is the caller's (zeroed, see chain.h) and lives until `done`.
+// Messages over TCP, each behind its length (RFC 1035 4.2.2), that will be asked one behind the other: brings what the zones
+// know of their names near, so that each question need not wait for memory by itself. Returns the octets that were looked at,
+// at most `count`; some messages are enough for one call.
+size_t resolver_foresee(const struct resolver *, const uint8_t *framed, size_t count);
+
+// As resolver_ask(), and every step of the way is written into `trace`, which is the caller's (zeroed, see chain.h) and lives until `done`.
 struct trace;
 void resolver_ask_traced(struct resolver *, const struct asker *, const uint8_t *wire, unsigned bytes, struct trace *,
 	ask_done *, void *ctx);

@@ -174,8 +174,10 @@ static void take_answer(void *ctx, const uint8_t *wire, unsigned bytes);
 // message, or has to wait until answers are out.
 static size_t ask_all(struct connection *c, const uint8_t *bytes, size_t count)
 {
-	size_t at = 0;
+	size_t at = 0, foreseen = 0;
 	while (count - at >= LENGTH_BYTES && may_ask(c)) {
+		if (at == foreseen)
+			foreseen += resolver_foresee(c->server->resolver, bytes + at, count - at);
 		unsigned length = load_be16(bytes + at);
 		if (length < DNS_HEADER_BYTES) {
 			// No id to answer to, and most likely no DNS: what follows cannot be trusted either.

@@ -1070,11 +1070,38 @@ static void who_waits_for_a_turn_is_dropped_at_the_end(void **state)
 	}
 }
 
+// Whole messages only, sixteen at most; an array of exactly that size tells who reads further.
+static void looking_ahead_reads_whole_messages_only(void **state)
+{
+	(void)state;
+	struct client ours = plain;
+	ours.name = "\3www" APEX;
+	uint8_t one[2 + QUERY_WIRE_BYTES];
+	unsigned bytes = write_query(one + 2, &ours);
+	store_be16(one, (uint16_t)bytes);
+	bytes += 2;
+	for (unsigned messages = 0; messages <= 20; messages++) {
+		for (unsigned more = 0; more < bytes; more++) {
+			size_t count = messages * bytes + more;
+			uint8_t *framed = malloc(count ? count : 1);
+			for (unsigned i = 0; i < count; i++)
+				framed[i] = one[i % bytes];
+			assert_int_equal(resolver_foresee(resolver, framed, count), (messages < 16 ? messages : 16) * bytes);
+			free(framed);
+		}
+	}
+	// What is no question is passed over.
+	static const uint8_t odd[] = { 0, 0, 0, 1, 9, 0, 3, 1, 2, 3, 0, 12, 0, 0, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0 };
+	assert_int_equal(resolver_foresee(resolver, odd, sizeof(odd)), sizeof(odd));
+	assert_int_equal(resolver_foresee(resolver, odd, 1), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(looking_ahead_reads_whole_messages_only),
 		TEST(our_zones_answer_first),
 		TEST(other_names_are_forwarded_and_answered_without_aa),
 		TEST(edns_is_between_neighbours),

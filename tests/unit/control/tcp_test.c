@@ -55,6 +55,13 @@ static void answer_now(struct resolver *r, const uint8_t *wire, unsigned bytes, 
 
 static unsigned rights = ACCESS_ALL;
 
+size_t resolver_foresee(const struct resolver *r, const uint8_t *framed, size_t count)
+{
+	(void)r;
+	(void)framed;
+	return count;
+}
+
 bool resolver_accepts(const struct resolver *r, const struct sockaddr_storage *from)
 {
 	(void)r;
