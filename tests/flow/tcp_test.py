@@ -118,6 +118,24 @@ def an_idle_connection_is_closed_after_its_time(rig):
         check(1.5 < took < 5, f"closed after {took:.1f} s, configured are 2 s")
 
 
+# Nobody has heard of this address before: its neighbour has to be found first, and 1 s is when a client sends its SYN again.
+@test(SERVED)
+def a_newcomers_connections_are_all_accepted_at_once(rig):
+    socks = [socket.socket() for _ in range(40)]
+    try:
+        began = time.monotonic()
+        for sock in socks:
+            sock.setblocking(False)
+            sock.bind(("198.18.0.2", 0))
+            sock.connect_ex((SERVICE_4, 53))
+        while len(connected := [sock for sock in socks if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\1"]) < len(socks):
+            check(time.monotonic() - began < 0.9, f"{len(connected)} of {len(socks)} connections within 0.9 s")
+            time.sleep(0.005)
+    finally:
+        for sock in socks:
+            sock.close()
+
+
 @test(SERVED)
 def a_client_gets_no_more_connections_than_its_share(rig):
     socks = []
