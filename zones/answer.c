@@ -1003,11 +1003,18 @@ static __attribute__((noinline)) bool answer_elsewhere_plain(const struct catalo
 	return asks_for_records(q) && answer_found(policy, q, zone, find_plain(catalog, policy, q, zone, probed), reply);
 }
 
-// The name is there, and has this RRset (NULL: no such one), but it takes more than copying.
-static __attribute__((noinline)) bool answer_at(const struct catalog *catalog, const struct policy *policy, const struct query *q,
-	const struct image *zone, const struct node *node, struct reply *reply)
+// The name is there, but nothing of that type.
+static __attribute__((noinline)) bool answer_without_type(const struct catalog *catalog, const struct policy *policy,
+	const struct query *q, const struct image *zone, const struct node *node, struct reply *reply)
 {
-	return asks_for_records(q) && answer_found(policy, q, zone, plain_at(catalog, policy, q, zone, node), reply);
+	return asks_for_records(q) && answer_found(policy, q, zone, plain_without_type(catalog, q, zone, node), reply);
+}
+
+// The RRset has pointers, or names whose addresses may go with it.
+static __attribute__((noinline)) bool answer_rrset(const struct policy *policy, const struct query *q, const struct image *zone,
+	const struct rrset *rrset, struct reply *reply)
+{
+	return asks_for_records(q) && answer_found(policy, q, zone, plain_rrset(rrset, policy), reply);
 }
 
 // The RRset that is asked for, at the first look, in one straight piece.
@@ -1017,8 +1024,10 @@ bool answer_plain(const struct catalog *catalog, const struct policy *policy, co
 	if (!probed || probed->flags & NODE_CUT || !image_node_is(zone, probed, q->name.wire, q->name.bytes))
 		return answer_elsewhere_plain(catalog, policy, q, zone, probed, reply);
 	const struct rrset *rrset = node_rrset(zone, probed, q->type);
-	if (!rrset || rrset->fixup_count || rrset->additional_count || q->options || q->class != CLASS_IN || q->type == TYPE_DS)
-		return answer_at(catalog, policy, q, zone, probed, reply);
+	if (!rrset)
+		return answer_without_type(catalog, policy, q, zone, probed, reply);
+	if (rrset->fixup_count || rrset->additional_count || q->options || q->class != CLASS_IN || q->type == TYPE_DS)
+		return answer_rrset(policy, q, zone, rrset, reply);
 	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, bytes = bytes_of(rrset, q->dnssec_ok);
 	if (!fits(reply, q, at + bytes))
 		return false;
