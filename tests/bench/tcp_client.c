@@ -167,7 +167,7 @@ int main(int count, char **argument)
 			(one->asked ? hear : ask)(one);
 		}
 		for (unsigned i = 0; now - swept > 100 && i < open; i++)
-			if (now - ones[i].began_ms > PATIENCE_MS)
+			if (ones[i].began_ms + PATIENCE_MS < now)
 				again(&ones[i], false);
 		if (now - swept > 100)
 			swept = now;
