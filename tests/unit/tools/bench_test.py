@@ -33,6 +33,19 @@ def ratios_compare_round_with_round():
     assert bench.ratios({"peer": [{"x": 1.0}]}, "own", "x")["peer"]["median"] is None
 
 
+def targets_are_met_missed_or_not_measured():
+    figure = lambda value: {"median": value}
+    parts = {"answers": {"rows": {"exact A": {"of_testpmd": figure(0.51)}, "NXDOMAIN, NSEC": {"times_exact": figure(2.6)}}},
+             "scale": {"rows": [{"pages": "huge", "names": 10000000, "times_least": figure(3)},
+                                {"pages": "small", "names": 10000000, "times_least": figure(1.7)}]},
+             "veth": {"failed": "status 1"}}
+    verdicts = {name: (value, verdict) for name, _, value, verdict in bench.judge(parts)}
+    assert verdicts["exact hit: of testpmd's rate"] == ("0.51", "met"), verdicts
+    assert verdicts["10 million names: times the cost of a thousand"] == ("1.7", "met"), verdicts
+    assert verdicts["NXDOMAIN, NSEC: times an exact hit"] == ("2.6", "missed"), verdicts
+    assert verdicts["AF_XDP on veth: times the rate of Knot"] == ("-", "not measured"), verdicts
+
+
 def server_that_bears(most, asked):
     def load(rate):
         asked.append(rate)
