@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The parts of tools/bench that need no server. usage: bench_test.py BENCH"""
 
+import json
 import struct
 import subprocess
 import sys
+import tempfile
 from importlib.machinery import SourceFileLoader
 
 sys.dont_write_bytecode = True
@@ -44,6 +46,40 @@ def targets_are_met_missed_or_not_measured():
     assert verdicts["10 million names: times the cost of a thousand"] == ("1.7", "met"), verdicts
     assert verdicts["NXDOMAIN, NSEC: times an exact hit"] == ("2.6", "missed"), verdicts
     assert verdicts["AF_XDP on veth: times the rate of Knot"] == ("-", "not measured"), verdicts
+
+
+def rates_on_a_noisy_machine_are_not_judged():
+    name, value = "TCP, kept connections: times the answers of Knot", {"median": 1.6}
+    rows = {bench.TcpPollux.title: {"kept_per_s": value}, bench.PinnedKnot.title: {"kept_per_s": {"median": 1.0}}}
+    for noisy, verdict in ((False, "met"), (True, "too noisy to tell")):
+        found = bench.judge({"tcp": {"rows": rows, "noise": {"noisy": noisy}}})
+        assert [row[3] for row in found if row[0] == name] == [verdict], found
+    assert set(bench.BY_THE_CLOCK) <= {target[0] for target in bench.TARGETS}
+
+
+def show(text):
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write(text)
+        file.flush()
+        return subprocess.run([sys.executable, "-I", sys.argv[1], "show", file.name], capture_output=True, text=True)
+
+
+def figures_of_a_file_become_tables_again():
+    one = bench.figure([1.0])
+    workers = {"names": 1000, "rounds": 1, "rows": {"1": {key: one for key in ("cpu_ns", "per_s", "times_rate", "times_per_cpu")}},
+               "noise": {"noisy": False}, "verdict": "quiet"}
+    machine = {"cpu": "a CPU", "cores": 2, "memory_gib": 1, "kernel": "6", "date": "today"}
+    found = show(json.dumps({"bench": "all", "machine": machine, "seconds": 60, "parts": {"workers": workers, "veth": {"failed": "status 1"}}}))
+    assert found.returncode == 0, found.stderr
+    for words in ("| 1       | 1 ", "veth: status 1", "| not measured |", "without figures: veth", "a CPU, 2 cores"):
+        assert words in found.stdout, (words, found.stdout)
+    assert [name for name, *_ in bench.ALL if name not in bench.PRINTERS] == []
+
+
+def a_file_without_figures_is_refused():
+    for text in ("", "[]", "{}", '{"bench": "limit"}'):
+        found = show(text)
+        assert found.returncode != 0 and "no figures of this bench" in found.stderr and "Traceback" not in found.stderr, (text, found.stderr)
 
 
 def server_that_bears(most, asked):
