@@ -13,7 +13,7 @@
 #include "worker.h"
 
 // After a second without packets naps are longer: waking costs more than the nap saves, and one packet may wait.
-enum { IDLE_BEFORE_LONG_NAPS_MS = 1000, LONG_NAP = 5 };
+enum { IDLE_BEFORE_LONG_NAPS_MS = 1000, LONG_NAP = 10 };
 
 struct worker *worker_new(struct house *house, unsigned index, unsigned cpu)
 {
@@ -111,7 +111,7 @@ unsigned worker_turn(struct worker *worker)
 	return work;
 }
 
-// The one system call of a worker, made only when nothing came in for a while.
+// The one system call of a worker, made only when nothing came in, as a rule for a while (dataplane.idle-after).
 static void nap(struct worker *worker, long us)
 {
 	const struct timespec time = { .tv_nsec = us * 1000 };
