@@ -21,21 +21,20 @@ static inline uint64_t checksum_add_word(uint64_t sum, uint64_t word)
 // side by side: measured up to 1452 octets, vectors of any width are no faster.
 static inline __attribute__((always_inline)) uint64_t checksum_add(uint64_t sum, const void *bytes, size_t count)
 {
-	const uint8_t *p = bytes, *end = p + count;
+	const uint8_t *p = bytes;
 	uint64_t even = 0, odd = 0, last = 0;
-	for (; count >= 16; count -= 16, p += 16) {
-		even = checksum_add_word(even, load_64(p));
-		odd = checksum_add_word(odd, load_64(p + 8));
+	size_t at = 0;
+	for (; at + 16 < count; at += 16) {
+		even = checksum_add_word(even, load_64(p + at));
+		odd = checksum_add_word(odd, load_64(p + at + 8));
 	}
-	if (count >= 8) {
-		even = checksum_add_word(even, load_64(p));
-		count -= 8;
-	}
-	// The last 1 to 7 octets, padded with zeros (RFC 1071 1): brought down from the last 8, as nothing behind the end may
+	if (at + 8 < count)
+		even = checksum_add_word(even, load_64(p + at));
+	// The last 1 to 8 octets, padded with zeros (RFC 1071 1): brought down from the last 8, as nothing behind the end may
 	// be read.
-	if (count && end - (const uint8_t *)bytes >= 8)
-		last = load_64(end - 8) >> (64 - 8 * count);
-	else if (count)
+	if (count >= 8)
+		last = load_64(p + count - 8) >> (-count & 7) * 8;
+	else
 		memcpy(&last, p, count);
 	even = checksum_add_word(checksum_add_word(even, odd), last);
 	return sum + (even & UINT32_MAX) + (even >> 32);
@@ -57,10 +56,17 @@ static inline uint16_t checksum_fold(uint64_t sum)
 	return (uint16_t)(half >> 16);
 }
 
-// What a sum counts for behind an odd number of octets (RFC 1071 2 B: the sum of swapped octets is the swapped sum).
+// What a sum of less than 2^48 counts for behind an odd number of octets. RFC 1071 2 B: the sum of swapped octets is the
+// swapped sum, and swapping is a multiplication by 2^8.
 static inline uint64_t checksum_shifted(uint64_t sum, bool odd)
 {
-	return odd ? __builtin_bswap16(checksum_fold(sum)) : sum;
+	return sum << (odd ? 8 : 0);
+}
+
+// The sum of what is left of one's octets without the others; `others` is less than 2^48.
+static inline uint64_t checksum_without(uint64_t sum, uint64_t others)
+{
+	return sum + (UINT64_C(0xffff) << 32) - others; // a multiple of 0xffff counts for nothing
 }
 
 // A number in host order as it adds to a sum.

@@ -39,7 +39,8 @@ void link_local_of(uint8_t address[16], const uint8_t mac[6])
 
 void station_init(struct station *station, const uint8_t mac[6], uint16_t service_port)
 {
-	*station = (struct station){ .service_port = service_port, .ip6_count = 1 };
+	*station = (struct station){ .service_port = service_port, .service_port_be = __builtin_bswap16(service_port),
+		.ip6_count = 1 };
 	memcpy(station->mac, mac, MAC_BYTES);
 	memcpy(&station->ether_wanted, mac, MAC_BYTES);
 	station->ether_mask = UINT64_MAX >> 16 | GROUP_BITS;
@@ -58,6 +59,11 @@ bool station_add(struct station *station, int family, const uint8_t *address)
 	if (family == AF_INET) {
 		if (station->ip4_count == PORT_ADDRESSES_MAX)
 			return false;
+		if (station->ip4_count == 0) {
+			station->ip4_common = load_32(address);
+			station->ip4_agreed = UINT32_MAX;
+		}
+		station->ip4_agreed &= ~(load_32(address) ^ station->ip4_common);
 		memcpy(station->ip4[station->ip4_count++], address, 4);
 		return true;
 	}
@@ -274,6 +280,7 @@ static uint16_t skip_tags(struct frame *frame)
 enum counter frame_check_closely(const struct station *station, struct frame *frame, unsigned trust)
 {
 	frame->network_at = frame->transport_at = frame->payload_at = frame->ip_version = 0;
+	frame->payload_sum = 0;
 	if (frame->length < ETHER_BYTES)
 		return COUNTER_drop_frame_short;
 	const uint8_t *mac = frame->bytes;
@@ -309,29 +316,40 @@ static inline uint32_t word_of(const char text[4])
 	return load_32(text);
 }
 
+// A look at the bits in which all of ours agree says no for nearly all that are not, and yes when there is but one.
+static inline bool is_our_ip4(const struct station *station, uint32_t address)
+{
+	if ((address ^ station->ip4_common) & station->ip4_agreed)
+		return false;
+	return station->ip4_agreed == UINT32_MAX || station_has_ip4(station, (const uint8_t *)&address);
+}
+
 // `room`: octets from the UDP header to the end of the IP packet.
 static inline bool is_plain_udp(const struct station *station, struct frame *frame, const uint8_t *udp, unsigned room,
 	uint64_t addresses_sum, bool needs_sum, unsigned trust)
 {
 	uint32_t ports = load_32(udp), size = load_32(udp + 4);
 	unsigned bytes = __builtin_bswap16((uint16_t)size);
+	uint64_t payload_sum = 0;
 	bool is_summed = size >> 16;
-	if (bytes < UDP_BYTES || bytes > room || !(uint16_t)ports || ports >> 16 != __builtin_bswap16(station->service_port))
+	if (bytes != room || !(uint16_t)ports || ports >> 16 != station->service_port_be)
 		return false;
 	if (is_summed ? !(trust & TRUST_L4_CHECKSUM) : needs_sum) {
-		uint64_t pseudo = addresses_sum + checksum_of_number(IPPROTO_UDP) + (uint16_t)size;
-		if (!is_summed || checksum_fold(checksum_add(pseudo, udp, bytes)) != 0xffff)
+		payload_sum = checksum_add(0, udp + UDP_BYTES, bytes - UDP_BYTES);
+		uint64_t headers = addresses_sum + checksum_of_number(IPPROTO_UDP) + (uint16_t)size + ports + size;
+		if (!is_summed || checksum_fold(headers + payload_sum) != 0xffff)
 			return false;
 	}
 	unsigned transport_at = (unsigned)(udp - frame->bytes);
 	frame->transport_at = (uint16_t)transport_at;
 	frame->payload_at = (uint16_t)(transport_at + UDP_BYTES);
 	frame->length = (uint16_t)(transport_at + bytes);
+	frame->payload_sum = payload_sum;
 	return true;
 }
 
-// RFC 791 3.1: version 4, no options, no fragment. `room`: octets from the IP header to the end of the frame, at least
-// those of the two headers.
+// RFC 791 3.1: no options, no fragment. `room`: octets from the IP header to the end of the frame, at least those of the
+// two headers.
 static NOT_INLINED bool is_plain_ip4(const struct station *station, struct frame *frame, const uint8_t *ip, unsigned room,
 	unsigned trust)
 {
@@ -339,15 +357,9 @@ static NOT_INLINED bool is_plain_ip4(const struct station *station, struct frame
 	uint64_t addresses = load_64(ip + 12), addresses_sum = checksum_of_64(addresses);
 	uint32_t source = (uint32_t)addresses, target = (uint32_t)(addresses >> 32);
 	uint8_t network = (uint8_t)source; // as in is_bad_source4()
-	if (ip[0] != 0x45 || total < IP4_BYTES + UDP_BYTES || total > room || network == 0 || network == 127 || network >= 224 ||
-		(load_32(ip + 6) & word_of("\x3f\xff\0\xff")) != word_of("\0\0\0\x11"))
-		return false;
-	bool to_us = false, from_us = false;
-	for (const uint8_t *ours = station->ip4[0], *end = station->ip4[station->ip4_count]; ours < end; ours += 4) {
-		to_us |= load_32(ours) == target;
-		from_us |= load_32(ours) == source;
-	}
-	if (!to_us || from_us)
+	if (total < IP4_BYTES + UDP_BYTES || total > room || network == 0 || network == 127 || network >= 224 ||
+		(load_32(ip + 6) & word_of("\x3f\xff\0\xff")) != word_of("\0\0\0\x11") ||
+		!is_our_ip4(station, target) || is_our_ip4(station, source))
 		return false;
 	if (!(trust & TRUST_IP_CHECKSUM) &&
 		checksum_fold(checksum_of_64(load_64(ip)) + load_32(ip + 8) + addresses_sum) != 0xffff)
@@ -356,7 +368,7 @@ static NOT_INLINED bool is_plain_ip4(const struct station *station, struct frame
 	return is_plain_udp(station, frame, ip + IP4_BYTES, total - IP4_BYTES, addresses_sum, false, trust);
 }
 
-// RFC 8200 3: version 6, no extension headers, between two unicast addresses.
+// RFC 8200 3: no extension headers, between two unicast addresses.
 static NOT_INLINED bool is_plain_ip6(const struct station *station, struct frame *frame, const uint8_t *ip, unsigned room,
 	unsigned trust)
 {
@@ -365,7 +377,7 @@ static NOT_INLINED bool is_plain_ip6(const struct station *station, struct frame
 		return false;
 	unsigned payload = load_be16(ip + 4);
 	memcpy(address, ip + 8, sizeof(address));
-	if (ip[0] >> 4 != 6 || ip[6] != IPPROTO_UDP || payload > room - IP6_BYTES ||
+	if (ip[6] != IPPROTO_UDP || payload < UDP_BYTES || payload > room - IP6_BYTES ||
 		(uint8_t)address[0] == 0xff || address[0] == 0) // ::, ::1 and mapped addresses begin with 64 zeros
 		return false;
 	bool to_us = false, from_us = false;
@@ -386,13 +398,16 @@ static inline bool is_plain_question(const struct station *station, struct frame
 	if (frame->length < ETHER_BYTES + TAG_BYTES + IP4_BYTES + UDP_BYTES ||
 		((load_64(bytes) ^ station->ether_wanted) & station->ether_mask))
 		return false;
-	if (load_be16(ip - 2) == TYPE_TAG)
+	uint32_t kind = load_32(ip - 2); // type, and version and length of the IP header
+	if ((uint16_t)kind == __builtin_bswap16(TYPE_TAG)) {
 		ip += TAG_BYTES;
-	unsigned type = load_be16(ip - 2), network_at = (unsigned)(ip - bytes), room = frame->length - network_at;
+		kind = load_32(ip - 2);
+	}
+	unsigned network_at = (unsigned)(ip - bytes), room = frame->length - network_at;
 	frame->network_at = (uint16_t)network_at;
-	if (type == TYPE_IP4)
+	if ((kind & word_of("\xff\xff\xff\0")) == word_of("\x08\x00\x45\0"))
 		return is_plain_ip4(station, frame, ip, room, trust);
-	return type == TYPE_IP6 && is_plain_ip6(station, frame, ip, room, trust);
+	return (kind & word_of("\xff\xff\xf0\0")) == word_of("\x86\xdd\x60\0") && is_plain_ip6(station, frame, ip, room, trust);
 }
 
 enum counter frame_check(const struct station *station, struct frame *frame, unsigned trust)

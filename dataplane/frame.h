@@ -14,8 +14,9 @@ struct station {
 	uint8_t mac[6];
 	bool any_mac; // see station_take_any_mac()
 	uint64_t ether_mask, ether_wanted; // of the first 8 octets of a frame between two hosts, one of them us
-	uint16_t service_port;
+	uint16_t service_port, service_port_be; // as a number, as it stands in a packet
 	unsigned ip4_count, ip6_count;
+	uint32_t ip4_common, ip4_agreed; // the first of ours, and the bits in which all of them are the same
 	uint8_t ip4[PORT_ADDRESSES_MAX][4];
 	uint8_t ip6[PORT_ADDRESSES_MAX + 1][16]; // service addresses, and the link-local one of the TAP
 };
@@ -42,6 +43,7 @@ struct frame {
 	uint16_t transport_at;
 	uint16_t payload_at; // of UDP
 	uint8_t ip_version;  // 4 or 6; 0: ARP
+	uint64_t payload_sum; // of a question, as checksum.h keeps it, when verifying it has brought it; else 0
 };
 
 // What becomes of a frame, said by the counter it goes to:

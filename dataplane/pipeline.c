@@ -52,7 +52,7 @@ static void guess_tpid(struct rte_mbuf *mbuf)
 }
 
 // False: the frame cannot be made whole. Rare ports need it.
-static inline bool restore_tags(const struct port *port, struct rte_mbuf **mbuf)
+static bool restore_tags(const struct port *port, struct rte_mbuf **mbuf)
 {
 	if (!((*mbuf)->ol_flags & (RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_VLAN)))
 		return true;
@@ -68,18 +68,6 @@ static void receive(struct worker *worker, struct burst *burst)
 	burst->received_at = rte_rdtsc();
 	for (unsigned i = 0; i < burst->count; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(burst->mbuf[i], void *));
-	uint64_t bytes = 0;
-	for (unsigned i = 0; i < burst->count; i++) {
-		bool whole = restore_tags(burst->lane->port, &burst->mbuf[i]);
-		const struct rte_mbuf *mbuf = burst->mbuf[i];
-		struct frame *frame = &burst->frame[i];
-		burst->fate[i] = whole && mbuf->nb_segs == 1 ? COUNTER_answer_dns : COUNTER_drop_too_long;
-		frame->bytes = rte_pktmbuf_mtod(mbuf, uint8_t *);
-		frame->room = (uint32_t)mbuf->buf_len - mbuf->data_off;
-		frame->length = mbuf->data_len;
-		bytes += mbuf->pkt_len;
-	}
-	worker->counter[COUNTER_rx_bytes] += bytes;
 	worker->counter[COUNTER_rx] += burst->count;
 }
 
@@ -87,8 +75,6 @@ static void receive(struct worker *worker, struct burst *burst)
 static unsigned trust_of(const struct rte_mbuf *mbuf)
 {
 	unsigned trust = 0;
-	if (!(mbuf->ol_flags & (RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK)))
-		return trust;
 	uint64_t ip = mbuf->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
 	uint64_t l4 = mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
 	if (ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD || ip == RTE_MBUF_F_RX_IP_CKSUM_NONE)
@@ -98,18 +84,42 @@ static unsigned trust_of(const struct rte_mbuf *mbuf)
 	return trust;
 }
 
+// What a port may say of a frame that matters here.
+#define PORT_KNOWS                                                                                                             \
+	(RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK)
+
+static __attribute__((noinline)) bool hear_port(const struct port *port, struct rte_mbuf **slot, unsigned *trust)
+{
+	bool whole = restore_tags(port, slot);
+	*trust = trust_of(*slot);
+	return whole;
+}
+
+static inline enum counter open_frame(const struct port *port, struct rte_mbuf **slot, struct frame *frame)
+{
+	bool whole = true;
+	unsigned trust = 0;
+	if ((*slot)->ol_flags & PORT_KNOWS)
+		whole = hear_port(port, slot, &trust);
+	const struct rte_mbuf *mbuf = *slot;
+	frame->bytes = rte_pktmbuf_mtod(mbuf, uint8_t *);
+	frame->room = (uint32_t)mbuf->buf_len - mbuf->data_off;
+	frame->length = mbuf->data_len;
+	return whole && mbuf->nb_segs == 1 ? frame_check(&port->station, frame, trust) : COUNTER_drop_too_long;
+}
+
 static void check_frames(struct worker *worker, struct burst *burst)
 {
-	(void)worker;
-	const struct station *station = &burst->lane->port->station;
-	burst->queries = 0;
+	uint64_t bytes = 0;
+	unsigned queries = 0;
 	for (unsigned i = 0; i < burst->count; i++) {
-		if (burst->fate[i] != COUNTER_answer_dns)
-			continue;
-		burst->fate[i] = frame_check(station, &burst->frame[i], trust_of(burst->mbuf[i]));
-		if (burst->fate[i] == COUNTER_answer_dns)
-			burst->packet_of[burst->queries++] = (uint8_t)i;
+		burst->fate[i] = open_frame(burst->lane->port, &burst->mbuf[i], &burst->frame[i]);
+		bytes += burst->mbuf[i]->pkt_len;
+		burst->packet_of[queries] = (uint8_t)i;
+		queries += burst->fate[i] == COUNTER_answer_dns;
 	}
+	burst->queries = queries;
+	worker->counter[COUNTER_rx_bytes] += bytes;
 }
 
 // What is wrong with a query may be right by the policy. Rare.
@@ -136,12 +146,13 @@ static void parse_queries(struct worker *worker, struct burst *burst)
 		enum query_verdict verdict =
 			query_parse(&burst->query[kept], frame->bytes + frame->payload_at,
 				(size_t)(frame->length - frame->payload_at), seed, &burst->rcode[kept]);
-		if (verdict == QUERY_SHORT || verdict == QUERY_IS_RESPONSE) {
-			burst->fate[i] = drop_for[verdict];
-			continue;
-		}
-		if (verdict == QUERY_ERROR)
+		if (verdict != QUERY_VALID) {
+			if (verdict != QUERY_ERROR) {
+				burst->fate[i] = drop_for[verdict];
+				continue;
+			}
 			verdict = judge_error(worker, &burst->query[kept], frame, seed, &burst->rcode[kept]);
+		}
 		burst->refused[kept] = verdict == QUERY_ERROR;
 		burst->packet_of[kept++] = i;
 	}
@@ -380,9 +391,19 @@ static enum counter write_other(struct worker *worker, struct burst *burst, unsi
 	return fate;
 }
 
+// The question stands in the reply as it came, so the sum of the query, made to verify it, holds that of the question
+// (as RFC 1624 does it for a single field).
+static inline uint64_t question_sum(const struct frame *frame, const struct query *query)
+{
+	if (frame->payload_sum && query->beside_sum)
+		return checksum_without(frame->payload_sum, query->beside_sum);
+	return checksum_add(0, query->wire + DNS_HEADER_BYTES, query->question_bytes);
+}
+
 // Put together from its parts where they are known: octets that have just been written are slow to read back. The header
-// is read as answer.c writes it; the question is there since it came.
-static uint64_t message_sum(const struct query *query, const struct reply *reply, unsigned offload)
+// is read as answer.c writes it.
+static inline uint64_t message_sum(const struct frame *frame, const struct query *query, const struct reply *reply,
+	unsigned offload)
 {
 	const uint8_t *wire = reply->wire;
 	if (offload & OFFLOAD_UDP_CHECKSUM)
@@ -390,8 +411,7 @@ static uint64_t message_sum(const struct query *query, const struct reply *reply
 	uint64_t header = checksum_of_64(load_64(wire)) + load_32(wire + 8);
 	if (!reply->summed)
 		return checksum_add(header, wire + DNS_HEADER_BYTES, reply->bytes - DNS_HEADER_BYTES);
-	return checksum_add(header, wire + DNS_HEADER_BYTES, query->question_bytes) +
-	       checksum_shifted(reply->sections_sum, query->question_bytes & 1);
+	return header + question_sum(frame, query) + checksum_shifted(reply->sections_sum, query->question_bytes & 1);
 }
 
 // Replies are written over their questions, whose names stay where they are.
@@ -417,7 +437,7 @@ static void write_replies(struct worker *worker, struct burst *burst)
 		}
 		burst->rcode[q] = reply.rcode;
 		burst->truncated[q] = reply.truncated;
-		frame_turn_round(frame, reply.bytes, message_sum(&burst->query[q], &reply, port->offload), port->offload);
+		frame_turn_round(frame, reply.bytes, message_sum(frame, &burst->query[q], &reply, port->offload), port->offload);
 	}
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <ctype.h>
 
+#include <pollux/bytes.h>
 #include <pollux/name.h>
 
 unsigned name_labels(const uint8_t *wire)
@@ -64,29 +65,35 @@ unsigned name_fold(uint8_t *to, const uint8_t *wire)
 	return bytes;
 }
 
-// Eight octets from the wire, and their lower case stored.
+// Eight octets in lower case.
 #if defined(__SSE2__)
 #include <emmintrin.h>
 
-static inline uint64_t take_word(uint8_t *to, const uint8_t *from)
+static inline uint64_t fold_word(uint64_t word)
 {
-	__m128i octets = _mm_loadl_epi64((const __m128i *)(const void *)from);
+	__m128i octets = _mm_cvtsi64_si128((long long)word);
 	// Of all octets only A to Z come to lie above 101 in a signed compare.
 	__m128i is_upper = _mm_cmpgt_epi8(_mm_add_epi8(octets, _mm_set1_epi8(127 - 'Z')), _mm_set1_epi8(127 - 26));
 	octets = _mm_or_si128(octets, _mm_and_si128(is_upper, _mm_set1_epi8(0x20)));
-	_mm_storel_epi64((__m128i *)(void *)to, octets);
 	return (uint64_t)_mm_cvtsi128_si64(octets);
 }
 #else
-static inline uint64_t take_word(uint8_t *to, const uint8_t *from)
+static inline uint64_t fold_word(uint64_t word)
 {
-	uint64_t word;
-	for (unsigned i = 0; i < sizeof(word); i++)
-		to[i] = fold_byte(from[i]);
-	memcpy(&word, to, sizeof(word));
-	return word;
+	uint8_t octets[8];
+	store_64(octets, word);
+	for (unsigned i = 0; i < sizeof(octets); i++)
+		octets[i] = fold_byte(octets[i]);
+	return load_64(octets);
 }
 #endif
+
+static inline uint64_t take_word(uint8_t *to, uint64_t word)
+{
+	word = fold_word(word);
+	store_64(to, word);
+	return word;
+}
 
 // A label of less than 8 octets is its own hash: what of the word that starts with its length octet belongs to it.
 static const uint64_t label_mask[8] = { 0, UINT64_MAX >> 48, UINT64_MAX >> 40, UINT64_MAX >> 32, UINT64_MAX >> 24,
@@ -99,28 +106,31 @@ static inline uint64_t take_long_label(uint8_t *to, const uint8_t *from, size_t 
 	size_t last = length + 1 - 8;
 	uint64_t hash = seed;
 	for (size_t i = 0; i < last; i += 8)
-		hash = name_mix(hash ^ take_word(to + i, from + i), UINT64_C(0x9e3779b97f4a7c15));
-	return hash ^ take_word(to + last, from + last);
+		hash = name_mix(hash ^ take_word(to + i, load_64(from + i)), UINT64_C(0x9e3779b97f4a7c15));
+	return hash ^ take_word(to + last, load_64(from + last));
 }
 
-// A short one behind which so little is left that 8 octets cannot be read.
-static __attribute__((noinline)) uint64_t take_last_label(uint8_t *to, const uint8_t *from, size_t length)
+// Less room than a word: rare, and not worth a branch anywhere else.
+static __attribute__((noinline)) unsigned take_small(struct folded_name *to, const uint8_t *wire, size_t room, uint64_t seed)
 {
-	uint64_t word = 0;
-	memcpy(&word, from, length + 1);
-	return take_word(to, (const uint8_t *)&word);
+	uint8_t copy[8] = { 0 };
+	memcpy(copy, wire, room);
+	unsigned bytes = name_take(to, copy, sizeof(copy), seed);
+	return bytes <= room ? bytes : 0;
 }
 
 unsigned name_take(struct folded_name *to, const uint8_t *wire, size_t room, uint64_t seed)
 {
+	if (room < 8)
+		return take_small(to, wire, room, seed);
 	uint64_t label_hash[NAME_MAX_LABELS];
 	uint8_t from_left[NAME_MAX_LABELS];
 	size_t at = 0, labels = 0, end = room < NAME_MAX_BYTES ? room : NAME_MAX_BYTES;
-	size_t words_end = end < 8 ? 0 : end - 7; // before it 8 octets can be read
-	for (size_t length;; at += length + 1) {
+	for (;;) {
+		size_t length;
 		// Straight from the wire, not from the copy: a load that spans stores just made waits for them.
-		for (; at < words_end && (length = wire[at]) - 1 < 7; at += length + 1) {
-			label_hash[labels] = take_word(to->wire + at, wire + at) & label_mask[length];
+		for (; at <= end - 8 && (length = wire[at]) - 1 < 7; at += length + 1) {
+			label_hash[labels] = take_word(to->wire + at, load_64(wire + at)) & label_mask[length];
 			from_left[labels++] = (uint8_t)at;
 		}
 		if (at >= end)
@@ -130,9 +140,14 @@ unsigned name_take(struct folded_name *to, const uint8_t *wire, size_t room, uin
 			break;
 		if (length > LABEL_MAX_BYTES || at + length + 1 >= end)
 			return 0;
-		label_hash[labels] = length < 8 ? take_last_label(to->wire + at, wire + at, length) :
-						  take_long_label(to->wire + at, wire + at, length, seed);
+		if (length >= 8) {
+			label_hash[labels] = take_long_label(to->wire + at, wire + at, length, seed);
+		} else { // less than 8 octets are left
+			uint64_t word = load_64(wire + end - 8) >> 8 * (at + 8 - end);
+			label_hash[labels] = take_word(to->wire + at, word) & label_mask[length];
+		}
 		from_left[labels++] = (uint8_t)at;
+		at += length + 1;
 	}
 	to->wire[at] = 0;
 	to->bytes = (uint8_t)(at + 1);

@@ -104,6 +104,7 @@ static __attribute__((noinline)) enum query_verdict parse(struct query *q, const
 	q->edns_version = 0;
 	q->edns = q->dnssec_ok = false;
 	q->options = 0;
+	q->beside_sum = 0;
 	if (q->flags & FLAG_QR)
 		return QUERY_IS_RESPONSE;
 
@@ -153,11 +154,21 @@ static __attribute__((noinline)) enum query_verdict parse(struct query *q, const
 #define OPT_HEAD load_64("\0\0\x29\0\0\0\0\0")
 #define OPT_FIXED_BYTES 11
 
+static inline uint64_t sum_of_64(uint64_t word)
+{
+	return (word & UINT32_MAX) + (word >> 32);
+}
+
 // False: it is not, or not as it should be.
 static inline bool take_opt(struct query *q, const uint8_t *at, size_t room)
 {
 	if (room < OPT_FIXED_BYTES || (load_64(at) & OPT_MASK) != OPT_HEAD)
 		return false;
+	// Behind an odd number of octets each counts for 2^8 times as much, RFC 1071 2 B.
+	if (room == OPT_FIXED_BYTES)
+		q->beside_sum += (sum_of_64(load_64(at)) + (load_32(at + 7) >> 8)) << (q->question_bytes & 1) * 8;
+	else
+		q->beside_sum = 0;
 	uint16_t size = load_be16(at + 3), option_bytes = load_be16(at + 9);
 	q->edns = true;
 	q->dnssec_ok = at[7] & 0x80;
@@ -170,7 +181,10 @@ static inline bool take_opt(struct query *q, const uint8_t *at, size_t room)
 // takes, too, in three times as many instructions.
 static inline bool take_plain(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed)
 {
-	if (bytes < DNS_HEADER_BYTES || bytes > DNS_MAX_BYTES || (load_64(wire) & HEAD_MASK) != HEAD_OF_QUESTION)
+	if (bytes < DNS_HEADER_BYTES || bytes > DNS_MAX_BYTES)
+		return false;
+	uint64_t head = load_64(wire);
+	if ((head & HEAD_MASK) != HEAD_OF_QUESTION)
 		return false;
 	uint32_t records = load_be32(wire + 8); // authorities and additionals
 	unsigned name_bytes = records <= 1 ? name_take(&q->name, wire + DNS_HEADER_BYTES, bytes - DNS_HEADER_BYTES, seed) : 0;
@@ -184,13 +198,18 @@ static inline bool take_plain(struct query *q, const uint8_t *wire, size_t bytes
 	q->flags = load_be16(wire + 2);
 	q->type = (uint16_t)(type_and_class >> 16);
 	q->class = (uint16_t)type_and_class;
-	q->questions = 1;
 	q->question_bytes = (uint16_t)(name_bytes + 4);
+	q->questions = 1;
 	q->udp_size = DNS_UDP_PLAIN_BYTES;
 	q->edns_version = 0;
 	q->edns = q->dnssec_ok = false;
 	q->options = 0;
-	return !records || take_opt(q, wire + end, bytes - end);
+	q->beside_sum = sum_of_64(head) + load_32(wire + 8);
+	if (records)
+		return take_opt(q, wire + end, bytes - end);
+	if (bytes > end) // what nobody has announced
+		q->beside_sum = 0;
+	return true;
 }
 
 enum query_verdict query_parse(struct query *q, const uint8_t *wire, size_t bytes, uint64_t seed, enum rcode *rcode)

@@ -56,14 +56,18 @@ struct query {
 	uint16_t id;	     // host order, as all numbers here
 	uint16_t flags;
 	uint16_t type, class;
-	uint16_t questions;	 // in the question section, of which the first is meant; 0 when there is no usable one
 	uint16_t question_bytes; // the whole question section: name, type and class behind the header; 0 without a usable question
+	uint16_t cookie_at;	 // offset in `wire`, valid with OPTION_COOKIE
+	uint8_t cookie_bytes;	 // 8, or 16 to 40 with a server cookie
+	// These together: for most questions they are one constant word.
+	uint16_t questions;	 // in the question section, of which the first is meant; 0 when there is no usable one
 	uint16_t udp_size;	 // the client's EDNS size, at least 512 (RFC 6891 6.2.3); 512 without EDNS
 	uint8_t edns_version;
 	bool edns, dnssec_ok;
 	uint8_t options;	 // enum query_option
-	uint8_t cookie_bytes;	 // 8, or 16 to 40 with a server cookie
-	uint16_t cookie_at;	 // offset in `wire`, valid with OPTION_COOKIE
+	// One's complement sum (RFC 1071), not folded, less than 2^48, of all octets of the message but the question section, as
+	// they stand there; 0 where nobody knows. With it the question's own sum is the rest of a checksum already verified.
+	uint64_t beside_sum;
 	struct folded_name name; // valid when question_bytes is not 0
 };
 

@@ -79,6 +79,15 @@ static enum counter judge(const struct station *station, const struct packet *pa
 	return (closely ? frame_check_closely : frame_check)(station, frame, trust);
 }
 
+// RFC 1071, by the book, of octets that pair up from the first on.
+static void assert_payload_sum(const struct frame *frame)
+{
+	uint64_t sum = 0;
+	for (unsigned at = frame->payload_at; at < frame->length; at++)
+		sum += (uint64_t)frame->bytes[at] << ((at - frame->payload_at) & 1) * 8;
+	assert_int_equal(frame->payload_sum % 0xffff, sum % 0xffff);
+}
+
 static enum counter assert_same_both_ways(
 	const struct station *station, const struct packet *packet, unsigned trust)
 {
@@ -92,6 +101,9 @@ static enum counter assert_same_both_ways(
 	assert_int_equal(short_way.payload_at, long_way.payload_at);
 	assert_int_equal(short_way.ip_version, long_way.ip_version);
 	assert_memory_equal(short_way.bytes, long_way.bytes, packet->length);
+	assert_int_equal(long_way.payload_sum, 0);
+	if (said == COUNTER_answer_dns && short_way.payload_sum)
+		assert_payload_sum(&short_way);
 	free(short_way.bytes);
 	free(long_way.bytes);
 	return said;

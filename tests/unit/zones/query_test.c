@@ -249,10 +249,29 @@ static size_t random_message(uint8_t *to)
 	return count;
 }
 
+// RFC 1071, by the book: pairs of octets as they stand in memory, counted from the start of the message.
+static uint64_t sum_of(const uint8_t *wire, size_t from, size_t to)
+{
+	uint64_t sum = 0;
+	for (size_t at = from; at < to; at++)
+		sum += (uint64_t)wire[at] << ((at - DNS_HEADER_BYTES) & 1) * 8;
+	return sum;
+}
+
+static bool assert_sum_beside(const uint8_t *wire, size_t count)
+{
+	if (!q.beside_sum)
+		return false;
+	assert_true(q.beside_sum < UINT64_C(1) << 48);
+	assert_int_equal(q.beside_sum % 0xffff,
+		(sum_of(wire, 0, DNS_HEADER_BYTES) + sum_of(wire, DNS_HEADER_BYTES + q.question_bytes, count)) % 0xffff);
+	return true;
+}
+
 static void a_message_is_judged_alike_at_a_glance_and_by_a_long_look(void **state)
 {
 	(void)state;
-	unsigned valid = 0, with_options = 0, error = 0;
+	unsigned valid = 0, with_options = 0, error = 0, summed = 0;
 	for (unsigned round = 0; round < 100000; round++) {
 		static struct query other;
 		uint8_t message[256];
@@ -270,11 +289,12 @@ static void a_message_is_judged_alike_at_a_glance_and_by_a_long_look(void **stat
 			assert_same_query(&q, &other);
 		}
 		valid += verdict == QUERY_VALID;
+		summed += verdict == QUERY_VALID && assert_sum_beside(message, count);
 		with_options += verdict == QUERY_VALID && q.options;
 		error += verdict == QUERY_ERROR;
 		free(copy);
 	}
-	assert_true(valid > 20000 && with_options > 2000 && error > 20000);
+	assert_true(valid > 20000 && with_options > 2000 && error > 20000 && summed > 10000);
 }
 
 int main(void)
