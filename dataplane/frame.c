@@ -59,11 +59,6 @@ bool station_add(struct station *station, int family, const uint8_t *address)
 	if (family == AF_INET) {
 		if (station->ip4_count == PORT_ADDRESSES_MAX)
 			return false;
-		if (station->ip4_count == 0) {
-			station->ip4_common = load_32(address);
-			station->ip4_agreed = UINT32_MAX;
-		}
-		station->ip4_agreed &= ~(load_32(address) ^ station->ip4_common);
 		memcpy(station->ip4[station->ip4_count++], address, 4);
 		return true;
 	}
@@ -307,21 +302,13 @@ enum counter frame_check_closely(const struct station *station, struct frame *fr
 // A question over UDP with no more headers than it needs is known by comparing whole words: less than half the
 // instructions of the way above, which judges all the others, and would say the same of this one.
 
-// Two small functions share out the registers better than one large one.
-#define NOT_INLINED __attribute__((noinline))
+// Rare, or long: kept out of the way, and called as the last thing, so that no register has to be kept across a call.
+#define OUT_OF_THE_WAY static __attribute__((noinline))
 
 // The octets of a word that stand in memory as those of `text`.
 static inline uint32_t word_of(const char text[4])
 {
 	return load_32(text);
-}
-
-// A look at the bits in which all of ours agree says no for nearly all that are not, and yes when there is but one.
-static inline bool is_our_ip4(const struct station *station, uint32_t address)
-{
-	if ((address ^ station->ip4_common) & station->ip4_agreed)
-		return false;
-	return station->ip4_agreed == UINT32_MAX || station_has_ip4(station, (const uint8_t *)&address);
 }
 
 // `room`: octets from the UDP header to the end of the IP packet.
@@ -332,7 +319,7 @@ static inline bool is_plain_udp(const struct station *station, struct frame *fra
 	unsigned bytes = __builtin_bswap16((uint16_t)size);
 	uint64_t payload_sum = 0;
 	bool is_summed = size >> 16;
-	if (bytes != room || !(uint16_t)ports || ports >> 16 != station->service_port_be)
+	if (bytes != room || bytes < UDP_BYTES + DNS_HEADER_BYTES || !(uint16_t)ports || ports >> 16 != station->service_port_be)
 		return false;
 	if (is_summed ? !(trust & TRUST_L4_CHECKSUM) : needs_sum) {
 		payload_sum = checksum_add(0, udp + UDP_BYTES, bytes - UDP_BYTES);
@@ -350,16 +337,18 @@ static inline bool is_plain_udp(const struct station *station, struct frame *fra
 
 // RFC 791 3.1: no options, no fragment. `room`: octets from the IP header to the end of the frame, at least those of the
 // two headers.
-static NOT_INLINED bool is_plain_ip4(const struct station *station, struct frame *frame, const uint8_t *ip, unsigned room,
-	unsigned trust)
+static inline bool is_plain_ip4(const struct station *station, struct frame *frame, const uint8_t *ip, unsigned room,
+	unsigned trust, bool one_address)
 {
 	unsigned total = load_be16(ip + 2);
 	uint64_t addresses = load_64(ip + 12), addresses_sum = checksum_of_64(addresses);
 	uint32_t source = (uint32_t)addresses, target = (uint32_t)(addresses >> 32);
 	uint8_t network = (uint8_t)source; // as in is_bad_source4()
 	if (total < IP4_BYTES + UDP_BYTES || total > room || network == 0 || network == 127 || network >= 224 ||
-		(load_32(ip + 6) & word_of("\x3f\xff\0\xff")) != word_of("\0\0\0\x11") ||
-		!is_our_ip4(station, target) || is_our_ip4(station, source))
+		(load_32(ip + 6) & word_of("\x3f\xff\0\xff")) != word_of("\0\0\0\x11"))
+		return false;
+	if (one_address ? target != load_32(station->ip4[0]) || source == target :
+			  !station_has_ip4(station, ip + 16) || station_has_ip4(station, ip + 12))
 		return false;
 	if (!(trust & TRUST_IP_CHECKSUM) &&
 		checksum_fold(checksum_of_64(load_64(ip)) + load_32(ip + 8) + addresses_sum) != 0xffff)
@@ -369,7 +358,7 @@ static NOT_INLINED bool is_plain_ip4(const struct station *station, struct frame
 }
 
 // RFC 8200 3: no extension headers, between two unicast addresses.
-static NOT_INLINED bool is_plain_ip6(const struct station *station, struct frame *frame, const uint8_t *ip, unsigned room,
+static inline bool is_plain_ip6(const struct station *station, struct frame *frame, const uint8_t *ip, unsigned room,
 	unsigned trust)
 {
 	uint64_t address[4]; // source, destination
@@ -391,13 +380,25 @@ static NOT_INLINED bool is_plain_ip6(const struct station *station, struct frame
 	return is_plain_udp(station, frame, ip + IP6_BYTES, payload, checksum_add(0, address, sizeof(address)), true, trust);
 }
 
-// False: it takes a closer look.
-static inline bool is_plain_question(const struct station *station, struct frame *frame, unsigned trust)
+OUT_OF_THE_WAY enum counter check_ip6_first(const struct station *station, struct frame *frame, const uint8_t *ip, unsigned room,
+	unsigned trust)
+{
+	return is_plain_ip6(station, frame, ip, room, trust) ? COUNTER_answer_dns : frame_check_closely(station, frame, trust);
+}
+
+OUT_OF_THE_WAY enum counter check_among_addresses(const struct station *station, struct frame *frame, const uint8_t *ip,
+	unsigned room, unsigned trust)
+{
+	return is_plain_ip4(station, frame, ip, room, trust, false) ? COUNTER_answer_dns :
+								      frame_check_closely(station, frame, trust);
+}
+
+enum counter frame_check(const struct station *station, struct frame *frame, unsigned trust)
 {
 	const uint8_t *bytes = frame->bytes, *ip = bytes + ETHER_BYTES;
 	if (frame->length < ETHER_BYTES + TAG_BYTES + IP4_BYTES + UDP_BYTES ||
 		((load_64(bytes) ^ station->ether_wanted) & station->ether_mask))
-		return false;
+		return frame_check_closely(station, frame, trust);
 	uint32_t kind = load_32(ip - 2); // type, and version and length of the IP header
 	if ((uint16_t)kind == __builtin_bswap16(TYPE_TAG)) {
 		ip += TAG_BYTES;
@@ -405,14 +406,13 @@ static inline bool is_plain_question(const struct station *station, struct frame
 	}
 	unsigned network_at = (unsigned)(ip - bytes), room = frame->length - network_at;
 	frame->network_at = (uint16_t)network_at;
-	if ((kind & word_of("\xff\xff\xff\0")) == word_of("\x08\x00\x45\0"))
-		return is_plain_ip4(station, frame, ip, room, trust);
-	return (kind & word_of("\xff\xff\xf0\0")) == word_of("\x86\xdd\x60\0") && is_plain_ip6(station, frame, ip, room, trust);
-}
-
-enum counter frame_check(const struct station *station, struct frame *frame, unsigned trust)
-{
-	if (is_plain_question(station, frame, trust))
+	if ((kind & word_of("\xff\xff\xf0\0")) == word_of("\x86\xdd\x60\0"))
+		return check_ip6_first(station, frame, ip, room, trust);
+	if ((kind & word_of("\xff\xff\xff\0")) != word_of("\x08\x00\x45\0"))
+		return frame_check_closely(station, frame, trust);
+	if (station->ip4_count != 1)
+		return check_among_addresses(station, frame, ip, room, trust);
+	if (is_plain_ip4(station, frame, ip, room, trust, true))
 		return COUNTER_answer_dns;
 	return frame_check_closely(station, frame, trust);
 }
@@ -433,11 +433,10 @@ bool frame_trust_offsets(struct frame *frame, unsigned network_at, unsigned payl
 
 // Options and extension headers were for the way here: moves everything in front of them up to the
 // UDP header.
-static void cut_gap(struct frame *frame, unsigned ip_bytes)
+static void cut_gap(struct frame *frame)
 {
+	unsigned ip_bytes = frame->ip_version == 4 ? IP4_BYTES : IP6_BYTES;
 	unsigned gap = frame->transport_at - frame->network_at - ip_bytes;
-	if (!gap)
-		return;
 	memmove(frame->bytes + gap, frame->bytes, frame->network_at + ip_bytes);
 	frame->bytes += gap;
 	frame->room -= gap;
@@ -500,11 +499,21 @@ static void turn_udp(uint8_t *udp, unsigned udp_bytes, uint64_t addresses_sum, u
 	store_64(udp, (uint64_t)(ports << 16 | ports >> 16) | size << 32 | (uint64_t)sum << 48);
 }
 
+OUT_OF_THE_WAY void turn_round_without_gap(struct frame *frame, unsigned payload_bytes, uint64_t payload_sum,
+	unsigned offload)
+{
+	cut_gap(frame);
+	frame_turn_round(frame, payload_bytes, payload_sum, offload);
+}
+
 void frame_turn_round(struct frame *frame, unsigned payload_bytes, uint64_t payload_sum, unsigned offload)
 {
 	bool is_ip4 = frame->ip_version == 4;
 	unsigned ip_bytes = is_ip4 ? IP4_BYTES : IP6_BYTES, udp_bytes = UDP_BYTES + payload_bytes;
-	cut_gap(frame, ip_bytes);
+	if (frame->transport_at != frame->network_at + ip_bytes) { // the last thing to do, so that nothing is kept across a call
+		turn_round_without_gap(frame, payload_bytes, payload_sum, offload);
+		return;
+	}
 	turn_ether(frame->bytes);
 	uint8_t *ip = frame->bytes + frame->network_at;
 	uint64_t addresses_sum = is_ip4 ? turn_ip4(ip, ip_bytes + udp_bytes, offload) : turn_ip6(ip, udp_bytes);

@@ -16,7 +16,6 @@ struct station {
 	uint64_t ether_mask, ether_wanted; // of the first 8 octets of a frame between two hosts, one of them us
 	uint16_t service_port, service_port_be; // as a number, as it stands in a packet
 	unsigned ip4_count, ip6_count;
-	uint32_t ip4_common, ip4_agreed; // the first of ours, and the bits in which all of them are the same
 	uint8_t ip4[PORT_ADDRESSES_MAX][4];
 	uint8_t ip6[PORT_ADDRESSES_MAX + 1][16]; // service addresses, and the link-local one of the TAP
 };

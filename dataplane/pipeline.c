@@ -132,33 +132,6 @@ static enum query_verdict judge_error(const struct worker *worker, struct query 
 		rcode);
 }
 
-static void parse_queries(struct worker *worker, struct burst *burst)
-{
-	static const enum counter drop_for[] = {
-		[QUERY_SHORT] = COUNTER_drop_dns_short,
-		[QUERY_IS_RESPONSE] = COUNTER_drop_dns_response,
-	};
-	uint64_t seed = worker->catalog ? catalog_seed(worker->catalog) : 0;
-	unsigned kept = 0;
-	for (unsigned q = 0; q < burst->queries; q++) {
-		uint8_t i = burst->packet_of[q];
-		const struct frame *frame = &burst->frame[i];
-		enum query_verdict verdict =
-			query_parse(&burst->query[kept], frame->bytes + frame->payload_at,
-				(size_t)(frame->length - frame->payload_at), seed, &burst->rcode[kept]);
-		if (verdict != QUERY_VALID) {
-			if (verdict != QUERY_ERROR) {
-				burst->fate[i] = drop_for[verdict];
-				continue;
-			}
-			verdict = judge_error(worker, &burst->query[kept], frame, seed, &burst->rcode[kept]);
-		}
-		burst->refused[kept] = verdict == QUERY_ERROR;
-		burst->packet_of[kept++] = i;
-	}
-	burst->queries = kept;
-}
-
 static void prefetch_from_cache(struct worker *worker, struct burst *burst, unsigned q)
 {
 	if (!worker->cache)
@@ -175,6 +148,60 @@ static bool find_rule(const struct worker *worker, struct burst *burst, unsigned
 	       overrides_match(rules, &burst->query[q], &burst->rule[q]);
 }
 
+// The zone of a question, or the rule about it; and the line where its name is to be looked for gets on its way.
+static inline void find_zone(struct worker *worker, struct burst *burst, unsigned q)
+{
+	const struct catalog *catalog = worker->catalog;
+	burst->zone[q] = NULL;
+	burst->rule[q].rule = NULL;
+	if (!catalog || burst->refused[q] || find_rule(worker, burst, q, false))
+		return;
+	const struct folded_name *name = &burst->query[q].name;
+	const struct image *zone = catalog_find(catalog, name);
+	burst->zone[q] = zone;
+	if (zone)
+		image_prefetch_name(zone, name);
+	else if (!find_rule(worker, burst, q, true))
+		prefetch_from_cache(worker, burst, q);
+}
+
+// Rules and a large directory are to be fetched first.
+static bool must_fetch_first(const struct worker *worker)
+{
+	return worker->catalog && (worker->overrides || catalog_needs_prefetch(worker->catalog));
+}
+
+static void parse_queries(struct worker *worker, struct burst *burst)
+{
+	static const enum counter drop_for[] = {
+		[QUERY_SHORT] = COUNTER_drop_dns_short,
+		[QUERY_IS_RESPONSE] = COUNTER_drop_dns_response,
+	};
+	uint64_t seed = worker->catalog ? catalog_seed(worker->catalog) : 0;
+	bool finds_zones = !must_fetch_first(worker);
+	unsigned kept = 0;
+	for (unsigned q = 0; q < burst->queries; q++) {
+		uint8_t i = burst->packet_of[q];
+		const struct frame *frame = &burst->frame[i];
+		enum query_verdict verdict =
+			query_parse(&burst->query[kept], frame->bytes + frame->payload_at,
+				(size_t)(frame->length - frame->payload_at), seed, &burst->rcode[kept]);
+		if (verdict != QUERY_VALID) {
+			if (verdict != QUERY_ERROR) {
+				burst->fate[i] = drop_for[verdict];
+				continue;
+			}
+			verdict = judge_error(worker, &burst->query[kept], frame, seed, &burst->rcode[kept]);
+		}
+		burst->refused[kept] = verdict == QUERY_ERROR;
+		burst->packet_of[kept] = i;
+		if (finds_zones) // while the next question is parsed, memory has time
+			find_zone(worker, burst, kept);
+		kept++;
+	}
+	burst->queries = kept;
+}
+
 static void prefetch_first(const struct worker *worker, const struct burst *burst, unsigned q)
 {
 	if (burst->refused[q])
@@ -184,30 +211,18 @@ static void prefetch_first(const struct worker *worker, const struct burst *burs
 		overrides_prefetch(worker->overrides, &burst->query[q].name);
 }
 
-// Four walks, so that each waits for no memory: the directory's lines are on their way while the other
+// Walks that wait for no memory: the directory's lines, if it is large, are on their way while the other
 // questions of the burst are looked at, then the buckets', of the zone or else of the cache, then the nodes' or the cache's
 // entries', then what lies behind a node.
 static void look_up(struct worker *worker, struct burst *burst)
 {
-	const struct catalog *catalog = worker->catalog;
-	if (catalog && (worker->overrides || catalog_needs_prefetch(catalog))) {
+	if (must_fetch_first(worker)) {
 		for (unsigned q = 0; q < burst->queries; q++)
 			prefetch_first(worker, burst, q);
+		for (unsigned q = 0; q < burst->queries; q++)
+			find_zone(worker, burst, q);
 	}
-	for (unsigned q = 0; q < burst->queries; q++) {
-		burst->zone[q] = NULL;
-		burst->rule[q].rule = NULL;
-		if (!catalog || burst->refused[q] || find_rule(worker, burst, q, false))
-			continue;
-		const struct folded_name *name = &burst->query[q].name;
-		const struct image *zone = catalog_find(catalog, name);
-		burst->zone[q] = zone;
-		if (zone)
-			image_prefetch_name(zone, name);
-		else if (!find_rule(worker, burst, q, true))
-			prefetch_from_cache(worker, burst, q);
-	}
-	if (!catalog)
+	if (!worker->catalog)
 		return;
 	const struct entry *cached[BURST_MAX];
 	for (unsigned q = 0; q < burst->queries; q++) {

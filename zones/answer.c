@@ -80,6 +80,13 @@ static void finish(struct draft *d)
 	d->reply->truncated = d->flags & FLAG_TC;
 }
 
+// RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet.
+static void keep_question(const struct reply *reply, const struct query *query)
+{
+	if (reply->wire != query->wire)
+		memcpy(reply->wire + DNS_HEADER_BYTES, query->wire + DNS_HEADER_BYTES, query->question_bytes);
+}
+
 static void begin(struct draft *d, const struct policy *policy, const struct query *query, uint32_t limit,
 	struct reply *reply)
 {
@@ -92,9 +99,7 @@ static void begin(struct draft *d, const struct policy *policy, const struct que
 	d->written_count = d->denial_count = d->dname_target_at = 0;
 	d->at = DNS_HEADER_BYTES + query->question_bytes;
 	d->limit = (limit < reply->room ? limit : reply->room) - d->opt.bytes;
-	// RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet.
-	if (reply->wire != query->wire)
-		memcpy(reply->wire + DNS_HEADER_BYTES, query->wire + DNS_HEADER_BYTES, query->question_bytes);
+	keep_question(reply, query);
 }
 
 // Before begin(): what room has to stay free.
@@ -899,13 +904,6 @@ static inline unsigned plain_flags(const struct policy *policy, unsigned flags)
 	return FLAG_QR | flags | (policy->has_chain ? FLAG_RA : 0u);
 }
 
-// RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet.
-static inline void keep_question(uint8_t *wire, const struct query *q)
-{
-	if (wire != q->wire)
-		memcpy(wire + DNS_HEADER_BYTES, q->wire + DNS_HEADER_BYTES, q->question_bytes);
-}
-
 // Behind the sections, which end at `at` and have this sum.
 static inline void end_plain(struct reply *reply, const struct policy *policy, const struct query *q, uint32_t at, unsigned flags,
 	uint32_t sum)
@@ -947,7 +945,6 @@ static __attribute__((noinline)) bool answer_one(const struct policy *policy, co
 		return false;
 	uint8_t *wire = reply->wire, *to = wire + at;
 	put_header(wire, q, plain_flags(policy, plain.flags), plain.is_authority ? 0 : count, plain.is_authority ? count : 0, more);
-	keep_question(wire, q);
 	copy_records(to, ready, bytes);
 	if (plain.owner_at != DNS_HEADER_BYTES)
 		sum += move_owners(to, ready, count, plain.owner_at);
@@ -971,7 +968,6 @@ static __attribute__((noinline)) bool answer_alias(const struct policy *policy, 
 		return false;
 	uint8_t *wire = reply->wire;
 	put_header(wire, q, plain_flags(policy, plain.flags), count_of(alias, q->dnssec_ok) + count, 0, 0);
-	keep_question(wire, q);
 	copy_records(wire + at, ready, bytes);
 	const struct places places = { DNS_HEADER_BYTES, apex_at, at }, target_places = { at + 12, apex_at, target_at };
 	sum += move_pointers(wire + at, ready, image_at(zone, alias->fixups_ref), alias->fixup_count, &places);
@@ -1033,7 +1029,6 @@ bool answer_plain(const struct catalog *catalog, const struct policy *policy, co
 		return false;
 	uint8_t *wire = reply->wire;
 	put_header(wire, q, plain_flags(policy, FLAG_AA), count_of(rrset, q->dnssec_ok), 0, 0);
-	keep_question(wire, q);
 	copy_records(wire + at, image_at(zone, rrset->data_ref), bytes);
 	end_plain(reply, policy, q, at + bytes, 0, rrset->sum);
 	return true;
@@ -1085,6 +1080,7 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 	uint32_t limit = answer_limit(policy, query, transport);
 	if (reply->room > limit)
 		reply->room = limit;
+	keep_question(reply, query);
 	if (zone && answer_plain(catalog, policy, query, zone, image_probe(zone, &query->name), reply))
 		return ANSWER_READY;
 	return answer_thorough(catalog, policy, query, zone, transport, reply);

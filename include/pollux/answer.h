@@ -72,8 +72,8 @@ struct reply {
 enum answer_verdict answer_query(const struct catalog *, const struct policy *, const struct query *,
 	const struct image *zone, enum transport, struct reply *);
 // Its two halves, for a burst. What most answers are, copied from the image without a thought: from a zone, and what
-// image_probe() has found in it. The room must be no more than answer_limit(). False: there is more to it, and nothing is
-// written.
+// image_probe() has found in it. The question stands in its place of the reply already, as where the reply is written over
+// the query. The room must be no more than answer_limit(). False: there is more to it, and nothing is written.
 bool answer_plain(const struct catalog *, const struct policy *, const struct query *, const struct image *zone,
 	const struct node *probed, struct reply *);
 // Everything else; what is plain as well.

@@ -653,6 +653,7 @@ static bool halves_agree(const char *name, const char *type_text, unsigned how)
 	enum transport transport = how & TCP ? OVER_TCP : OVER_UDP;
 	struct reply fast = { .wire = copied, .room = answer_limit(&policy, &q, transport) }, slow = { .wire = made, .room = sizeof(made) };
 	memset(copied, 0xee, sizeof(copied));
+	memcpy(copied + 12, wire + 12, q.question_bytes);
 	bool plain = answer_plain(catalog, &policy, &q, zone, image_probe(zone, &q.name), &fast);
 	if (!plain) {
 		assert_true(copied[0] == 0xee && copied[12 + q.question_bytes] == 0xee);
