@@ -6,52 +6,71 @@ import json
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 from bench.common import ROOT, say, table
 from bench.targets import judge, noisy
 
-# What is run, in this order, with these arguments; and with --quick.
+
+class Part(NamedTuple):
+    """A bench with its arguments, and how long that takes; then both for --quick, where some have none."""
+    name: str
+    words: str
+    seconds: int
+    quick_words: str | None = None
+    quick_seconds: int = 0
+
+
 ALL = (
-    ("limit", ["--rounds", "5", "--seconds", "1"], ["--rounds", "1", "--seconds", "1"]),
-    ("answers", ["--rounds", "5", "--seconds", "1"], ["--rounds", "1", "--seconds", "0.3"]),
-    ("scale", ["--rounds", "5", "--seconds", "1"], ["--rounds", "1", "--seconds", "0.3", "--names", "1000000"]),
-    ("workers", ["--rounds", "5", "--seconds", "1"], ["--rounds", "1", "--seconds", "1"]),
-    ("cache", ["--rounds", "2", "--seconds", "1"], ["--rounds", "1", "--seconds", "0.3", "--only", "capture"]),
-    ("forward", ["--rounds", "3", "--seconds", "1"], ["--rounds", "1", "--seconds", "0.5"]),
-    ("veth", ["--rounds", "1"], ["--rounds", "1", "--servers", "pollux-xdp,knot-xdp"]),
-    ("latency", ["--rounds", "1"], None),
-    ("tcp", ["--rounds", "3"], ["--rounds", "1", "--seconds", "1"]),
-    ("idle", ["--rounds", "2"], ["--rounds", "1", "--seconds", "2"]),
-    ("load", ["--rounds", "1"], ["--rounds", "1", "--records", "500000", "--servers", "pollux,knot"]),
-    ("reload", ["--rounds", "10"], None),
+    Part("limit", "--rounds 5 --seconds 1", 30, "--rounds 1 --seconds 1", 10),
+    Part("answers", "--rounds 5 --seconds 1", 170, "--rounds 1 --seconds 0.3", 25),
+    Part("scale", "--rounds 5 --seconds 1", 100, "--rounds 1 --seconds 0.3 --names 1000000", 15),
+    Part("workers", "--rounds 5 --seconds 1", 15, "--rounds 1 --seconds 1", 5),
+    Part("cache", "--rounds 5 --seconds 1", 270, "--rounds 1 --seconds 0.3 --only capture", 10),
+    Part("forward", "--rounds 5 --seconds 1", 25, "--rounds 1 --seconds 0.5", 5),
+    Part("veth", "--rounds 5", 430, "--rounds 1 --servers pollux-xdp-naps,knot-xdp", 40),
+    Part("latency", "--rounds 5", 210),
+    Part("tcp", "--rounds 5 --seconds 2", 130, "--rounds 1 --seconds 1", 15),
+    Part("idle", "--rounds 5 --seconds 3", 150, "--rounds 1 --seconds 2", 25),
+    Part("load", "--rounds 3", 160, "--rounds 1 --records 500000 --servers pollux,knot", 15),  # five rounds would take two minutes more
+    Part("reload", "--rounds 20", 10),
 )
-ALL_MINUTES, QUICK_MINUTES, ALL_MOST_S = 18, 4, 1800
+ALL_MINUTES, QUICK_MINUTES = (round(sum(getattr(part, key) for part in ALL) / 60) for key in ("seconds", "quick_seconds"))
+
+
+def patience_s(expected_s):
+    """For one part: a machine may be slow, but a part that hangs must not cost the others their time."""
+    return 60 + 2 * expected_s
+
+
+def ended(child, patience):
+    """How a part ended: None when it ended well. Who takes too long is asked to stop, then stopped; it clears away what it made."""
+    try:
+        status = child.wait(patience)
+        return f"status {status}" if status else None
+    except subprocess.TimeoutExpired:
+        return f"took more than {patience:.0f} s"
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(60)
+            child.kill()
+            child.wait()
 
 
 def bench_all(options, directory):
     """Each bench as a process of its own: what one of them lacks or meets is in its place of the figures and stops no other."""
+    chosen = [(part.name, words.split(), seconds) for part in ALL
+              for words, seconds in [(part.quick_words, part.quick_seconds) if options.quick else (part.words, part.seconds)] if words]
     parts, began = {}, time.monotonic()
-    say(f"about {QUICK_MINUTES if options.quick else ALL_MINUTES} minutes")
-    for name, whole, quick in ALL:
-        words = quick if options.quick else whole
-        left_s = ALL_MOST_S - (time.monotonic() - began)
-        if words is None:
-            continue
+    for number, (name, words, expected_s) in enumerate(chosen):
+        left_s = sum(seconds for *_, seconds in chosen[number:])
+        say(f"{name}, {number + 1} of {len(chosen)}, after {(time.monotonic() - began) / 60:.1f} minutes; about {left_s / 60:.0f} minutes left")
         path = directory / f"{name}.json"
-        say(f"{name}, after {(time.monotonic() - began) / 60:.1f} minutes")
-        child = subprocess.Popen([sys.executable, "-I", str(ROOT / "tools" / "bench"), name, *words, "--json", str(path), "--directory", str(directory)])
-        try:
-            child.wait(max(1, left_s))
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            if child.poll() is None:
-                child.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(60)
-                child.kill()
-                child.wait()
-        parts[name] = json.loads(path.read_text()) if path.exists() else {"failed": f"status {child.returncode}"}
+        trouble = ended(subprocess.Popen([sys.executable, "-I", str(ROOT / "tools" / "bench"), name, *words, "--json", str(path),
+                                          "--directory", str(directory)]), patience_s(expected_s))
+        parts[name] = json.loads(path.read_text()) if path.exists() else {"failed": trouble or "no figures"}
     return {"quick": options.quick, "seconds": round(time.monotonic() - began), "targets": judge(parts), "parts": parts}
 
 

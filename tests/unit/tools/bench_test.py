@@ -64,7 +64,7 @@ def figures_of_a_noisy_machine_are_not_judged():
 
 
 def every_target_is_shown_by_a_bench_that_all_runs():
-    assert {bench for _, bench, *_ in targets.TARGETS} <= {name for name, *_ in everything.ALL}
+    assert {bench for _, bench, *_ in targets.TARGETS} <= {part.name for part in everything.ALL}
 
 
 def show(text):
@@ -83,7 +83,7 @@ def figures_of_a_file_become_tables_again():
     assert found.returncode == 0, found.stderr
     for words in ("| 1       | 1 ", "veth: status 1", "| not measured |", "without figures: veth", "a CPU, 2 cores"):
         assert words in found.stdout, (words, found.stdout)
-    assert [name for name, *_ in everything.ALL if name not in {bench.name for bench in BENCHES}] == []
+    assert [part.name for part in everything.ALL if part.name not in {bench.name for bench in BENCHES}] == []
 
 
 def a_file_without_figures_is_refused():
@@ -199,10 +199,24 @@ def frames_carry_what_they_should_with_good_checksums():
 def help_names_every_command():
     text = subprocess.run([sys.executable, "-I", sys.argv[1], "--help"], capture_output=True, text=True)
     assert text.returncode == 0, text.stderr
-    for name in [name for name, *_ in everything.ALL] + ["zones", "all"]:
+    for name in [part.name for part in everything.ALL] + ["zones", "all"]:
         assert f"\n    {name} " in text.stdout, name
         one = subprocess.run([sys.executable, "-I", sys.argv[1], name, "--help"], capture_output=True, text=True)
-        assert one.returncode == 0 and "--rounds" in one.stdout, one.stderr
+        assert one.returncode == 0 and "--json" in one.stdout, one.stderr
+
+
+def what_all_gives_its_parts_are_arguments_of_theirs():
+    flags = {bench.name: {"--rounds", *(flag for flag, _ in bench.arguments)} for bench in BENCHES}
+    for part in everything.ALL:
+        for words in (part.words, part.quick_words or ""):
+            assert {word for word in words.split() if word.startswith("--")} <= flags[part.name], part
+
+
+def a_part_that_hangs_is_ended_and_said_so():
+    run = lambda patience, *command: everything.ended(subprocess.Popen(command), patience)
+    assert run(10, "true") is None
+    assert run(10, "sh", "-c", "exit 3") == "status 3"
+    assert run(0.2, "sleep", "60") == "took more than 0 s"
 
 
 def main():
