@@ -8,6 +8,7 @@
 
 #include "denial.h"
 #include "edns.h"
+#include "sections.h"
 
 #define POINTER 0xc000u
 #define POINTER_MAX 0x3fffu
@@ -821,31 +822,6 @@ static struct plain find_plain(const struct catalog *catalog, const struct polic
 	return (struct plain){ .rrset = NULL };
 }
 
-// What a number that grew by `more` at this offset adds to a sum in the byte order of the wire.
-static inline uint32_t sum_of_growth(unsigned more, unsigned at)
-{
-	return at & 1 ? more : __builtin_bswap16((uint16_t)more);
-}
-
-// A sum goes on at this offset of another one: at an odd one all octets change places (RFC 1071 2 B).
-static inline uint32_t sum_moved(uint32_t sum, uint32_t at)
-{
-	return ((sum & 0xffff) + (sum >> 16)) << (at & 1) * 8;
-}
-
-// At least a record's 12 octets, in blocks of which the last one overlaps. A call of memcpy() takes longer.
-static inline void copy_records(uint8_t *to, const uint8_t *from, uint32_t bytes)
-{
-	if (bytes < 16) {
-		memcpy(to, from, 8);
-		memcpy(to + bytes - 8, from + bytes - 8, 8);
-		return;
-	}
-	for (uint32_t at = 0; at + 16 < bytes; at += 16)
-		memcpy(to + at, from + at, 16);
-	memcpy(to + bytes - 16, from + bytes - 16, 16);
-}
-
 // The two that follow read what was copied where it was copied from: there it need not wait for the stores.
 static uint32_t move_owners(uint8_t *to, const uint8_t *ready, unsigned count, unsigned owner_at)
 {
@@ -1089,28 +1065,33 @@ enum answer_verdict answer_query(const struct catalog *catalog, const struct pol
 // --- answers by rule ---
 
 // RFC 2308 5: what makes a "no" worth remembering. As in the empty zones of RFC 6303 3, at the name the rule is about.
+static const uint8_t rule_soa[] = {
+	0xc0, 12, 0, TYPE_SOA, 0, CLASS_IN, 0, 0, 0, 0, 0, 38, // owner and TTL are filled in, as are MNAME and MINIMUM
+	0xc0, 12, 6, 'n', 'o', 'b', 'o', 'd', 'y', 7, 'i', 'n', 'v', 'a', 'l', 'i', 'd', 0,
+	0, 0, 0, 1, 0, 0, 3600 >> 8, 3600 & 0xff, 0, 0, 1200 >> 8, 1200 & 0xff, 0, 604800 >> 16, 604800 >> 8 & 0xff, 604800 & 0xff,
+	0, 0, 0, 0,
+};
+enum { RULE_SOA_TTL_AT = 6, RULE_SOA_MNAME_AT = 12, RULE_SOA_MINIMUM_AT = 46, RULE_SOA_SUM = 0xdc06 };
+
+// Returns its sum from an even offset.
+static uint32_t write_rule_soa(uint8_t *to, unsigned owner_at, uint32_t ttl_s)
+{
+	copy_records(to, rule_soa, sizeof(rule_soa));
+	store_be16(to, (uint16_t)(POINTER | owner_at));
+	store_be16(to + RULE_SOA_MNAME_AT, (uint16_t)(POINTER | owner_at));
+	store_be32(to + RULE_SOA_TTL_AT, ttl_s);
+	store_be32(to + RULE_SOA_MINIMUM_AT, ttl_s);
+	return __builtin_bswap16(RULE_SOA_SUM) + 2 * (sum_of_growth(owner_at - DNS_HEADER_BYTES, 0) + sum_of_number(ttl_s, 0));
+}
+
 static void put_rule_soa(struct draft *d, const struct override_hit *hit, const struct folded_name *name, unsigned name_at)
 {
-	static const uint8_t rname[] = "\6nobody\7invalid";
-	uint16_t owner = (uint16_t)(POINTER | (name_at + name->label_at[hit->depth]));
-	struct writer w = writer_of(d->reply->wire + d->at, d->limit - d->at);
-	write_be16(&w, owner);
-	write_be16(&w, TYPE_SOA);
-	write_be16(&w, CLASS_IN);
-	write_be32(&w, hit->rule->ttl_s);
-	write_be16(&w, 2 + sizeof(rname) + 5 * 4);
-	write_be16(&w, owner);
-	write_bytes(&w, rname, sizeof(rname));
-	write_be32(&w, 1);
-	write_be32(&w, 3600);
-	write_be32(&w, 1200);
-	write_be32(&w, 604800);
-	write_be32(&w, hit->rule->ttl_s);
-	if (w.failed) {
+	if (sizeof(rule_soa) > d->limit - d->at) {
 		d->flags |= FLAG_TC;
 		return;
 	}
-	d->at += (uint32_t)writer_bytes(&w);
+	write_rule_soa(d->reply->wire + d->at, name_at + name->label_at[hit->depth], hit->rule->ttl_s);
+	d->at += (uint32_t)sizeof(rule_soa);
 	d->count[AUTHORITY]++;
 }
 
@@ -1195,6 +1176,30 @@ static bool walk_rules(struct draft *d, const struct overrides *overrides, const
 	return true;
 }
 
+// What most rules say: records that stand ready but for their numbers, or no. False: there is more to it, and nothing is written.
+static bool answer_rule_plain(const struct policy *policy, const struct query *q, const struct overrides *overrides,
+	const struct override_hit *hit, struct reply *reply)
+{
+	const struct override_rule *rule = hit->rule;
+	uint32_t at = DNS_HEADER_BYTES + q->question_bytes, bytes = rule->bytes, sum;
+	bool has_records = rule->action == OVERRIDE_RECORDS && bytes;
+	bool denies = (rule->action == OVERRIDE_NXDOMAIN || rule->action == OVERRIDE_NODATA) && !q->edns; // else it says why
+	if (denies)
+		bytes = sizeof(rule_soa);
+	if (q->options || !(has_records || denies) || !fits(reply, q, at + bytes))
+		return false;
+	unsigned rcode = rule->action == OVERRIDE_NXDOMAIN ? RCODE_NXDOMAIN : RCODE_NOERROR;
+	put_header(reply->wire, q, plain_flags(policy, rcode), has_records ? rule->count : 0, denies, 0);
+	keep_question(reply->wire, q);
+	if (has_records)
+		sum = overrides_write_ready(overrides, hit, reply->wire + at);
+	else
+		sum = write_rule_soa(reply->wire + at, place_of_suffix(q, hit->depth), rule->ttl_s);
+	end_plain(reply, policy, q, at + bytes, rcode, sum);
+	reply->summed = true;
+	return true;
+}
+
 static bool is_blocked(const struct override_hit *hit)
 {
 	return hit->rule->action == OVERRIDE_NXDOMAIN || hit->rule->action == OVERRIDE_NODATA ||
@@ -1204,6 +1209,11 @@ static bool is_blocked(const struct override_hit *hit)
 enum answer_verdict answer_override(const struct catalog *catalog, const struct policy *policy, const struct query *query,
 	const struct overrides *overrides, const struct override_hit *hit, enum transport transport, struct reply *reply)
 {
+	uint32_t limit = answer_limit(policy, query, transport);
+	if (reply->room > limit)
+		reply->room = limit;
+	if (answer_rule_plain(policy, query, overrides, hit, reply))
+		return ANSWER_READY;
 	enum rcode rcode = query->options ? judge_options(query, transport, reply->parties) : RCODE_NOERROR;
 	if (rcode != RCODE_NOERROR || hit->rule->action == OVERRIDE_REFUSED) {
 		bool judged = rcode != RCODE_NOERROR;
@@ -1216,7 +1226,7 @@ enum answer_verdict answer_override(const struct catalog *catalog, const struct 
 	plan_opt(&d, query, reply, NULL);
 	if (query->edns && is_blocked(hit))
 		edns_plan(&d.opt, query, reply->parties, NULL, EDE_BLOCKED);
-	begin(&d, policy, query, answer_limit(policy, query, transport), reply);
+	begin(&d, policy, query, limit, reply);
 	bool ended = walk_rules(&d, overrides, hit);
 	put_denials(&d);
 	if (d.written_count && !(d.flags & FLAG_TC))

@@ -11,6 +11,7 @@
 #include "builder.h"
 #include "bulk.h"
 #include "denial.h"
+#include "sections.h"
 #include "team.h"
 
 #define NOT_FOUND UINT32_MAX
@@ -172,21 +173,6 @@ static void put_record(struct press *p, const uint8_t *start, const struct draft
 	memcpy(p->at, record->rdata + r.done, record->rdata_bytes - r.done);
 	p->at += record->rdata_bytes - r.done;
 	store_be16(length_at, (uint16_t)(p->at - length_at - 2));
-}
-
-// RFC 1071, from an even offset, in the byte order of the wire.
-static uint16_t ones_sum(const uint8_t *at, uint32_t bytes)
-{
-	uint64_t sum = 0;
-	for (uint16_t word; bytes > 1; bytes -= 2, at += 2) {
-		memcpy(&word, at, sizeof(word));
-		sum += word;
-	}
-	if (bytes)
-		sum += *at; // little-endian: the first octet of a word is the low one
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
 }
 
 static bool is_worth_adding(const struct draft_name *target, uint16_t type)

@@ -5,6 +5,7 @@
 
 #include "bucket.h" // and SSE2
 #include "overrides.h"
+#include "sections.h"
 
 static bool is_digit(uint8_t c)
 {
@@ -33,28 +34,26 @@ static uint64_t digits_in(const uint8_t *octets, unsigned count)
 }
 #endif
 
-// In blocks of 16: both sides have as much behind them.
-static inline void copy_blocks(uint8_t *to, const uint8_t *from, unsigned count)
+// Octets without a digit, and then digits or the end. Reads up to 8 octets more.
+static inline uint64_t take_piece(uint64_t hash, const uint8_t *octets, unsigned count, bool is_last)
 {
-	for (unsigned i = 0; i < count; i += 16)
-		memcpy(to + i, from + i, 16);
+	for (; count >= 8; count -= 8, octets += 8)
+		hash = name_mix(hash ^ load_64(octets), UINT64_C(0x9e3779b97f4a7c15));
+	hash ^= (load_64(octets) & ((UINT64_C(1) << 8 * count) - 1)) ^ (uint64_t)(count + 1) << 56;
+	return is_last ? hash : name_mix(hash, UINT64_C(0x9e3779b97f4a7c15)); // whoever uses the hash of the whole mixes it
 }
 
-bool skeleton_of(struct skeleton *s, const uint8_t *label)
+struct skeleton skeleton_of(const uint8_t *label)
 {
-	uint64_t digits = digits_in(label + 1, *label), left = digits;
-	unsigned from = 0, at = 1;
-	while (left) { // what stands in front of a run of digits, and one mark for it
+	uint64_t digits = digits_in(label + 1, *label), left = digits, hash = 0;
+	unsigned from = 0;
+	while (left) { // what stands in front of a run of digits
 		unsigned run = (unsigned)__builtin_ctzll(left);
-		copy_blocks(s->label + at, label + 1 + from, run - from);
-		at += run - from;
-		s->label[at++] = DIGITS_MARK;
+		hash = take_piece(hash, label + 1 + from, run - from, false);
 		from = run + (unsigned)__builtin_ctzll(~(digits >> run));
 		left = digits >> from << from;
 	}
-	copy_blocks(s->label + at, label + 1 + from, *label - from);
-	s->label[0] = (uint8_t)(at - 1 + *label - from);
-	return digits != 0;
+	return (struct skeleton){ take_piece(hash, label + 1 + from, *label - from, true), digits != 0 };
 }
 
 // --- the look-up ---
@@ -67,7 +66,7 @@ static const struct image_bucket *bucket_of(const struct overrides *o, uint64_t 
 
 static bool node_is(const struct override_node *node, uint64_t hash, const uint8_t *name, unsigned bytes)
 {
-	return node->hash == hash && node->name_bytes == bytes && (!bytes || memcmp(node->name, name, bytes) == 0);
+	return node->hash == hash && node->name_bytes == bytes && (!bytes || same_words(node->name, name, bytes));
 }
 
 // Of a name, or of patterns (0 octets).
@@ -137,33 +136,60 @@ static bool hit_below(const struct overrides *o, const struct override_node *nod
 	return false;
 }
 
+// The value of the first `count` octets of a word, 1 to 7, each less than 10: moved up, so that zeros stand in front, then neighbours
+// are put together to numbers of two, four and eight digits. No branch depends on how many there are.
+static inline uint64_t value_of(uint64_t digits, unsigned count)
+{
+	uint64_t pairs = digits << (64 - 8 * count);
+	pairs = pairs * 10 + (pairs >> 8);
+	const uint64_t every_other = UINT64_C(0x000000ff000000ff);
+	return ((pairs & every_other) * (100 + (UINT64_C(1000000) << 32)) +
+		((pairs >> 16) & every_other) * (1 + (UINT64_C(10000) << 32))) >> 32;
+}
+
+// Of more digits than a word holds.
+static __attribute__((noinline)) uint64_t value_of_many(const uint8_t *digits, unsigned count)
+{
+	uint64_t value = 0;
+	for (unsigned i = 0; i < count; i++)
+		value = value * 10 + (uint64_t)(digits[i] - '0');
+	return value;
+}
+
+// Digits of the label from `at` on.
+static inline unsigned digits_at(const uint8_t *wire, unsigned at, unsigned end, uint64_t word)
+{
+	// The top bit of each octet that is no digit; above the first of them it may be wrong.
+	uint64_t others = (word | (word + UINT64_C(0x7676767676767676))) & UINT64_C(0x8080808080808080);
+	unsigned run = others ? (unsigned)__builtin_ctzll(others) / 8 : 8, most = end - at;
+	while (run >= 8 && run < most && is_digit(wire[at + run]))
+		run++;
+	return run < most ? run : most;
+}
+
 // The digits at `at`, as many as the width says or all but `tail`. Returns the octet behind the number; 0: they are no number of this kind.
 static unsigned take_number(const struct override_capture *capture, const uint8_t *wire, unsigned at, unsigned end,
 	uint32_t *value)
 {
-	unsigned most = capture->width ? capture->width : OVERRIDE_DIGITS_MAX, stop = end;
-	if (capture->tail) {
-		for (stop = at; stop < end && is_digit(wire[stop]); stop++)
-			;
-		stop = stop - at > capture->tail ? stop - capture->tail : at;
-	}
-	uint64_t number = 0;
-	unsigned from = at;
-	for (; at < stop && at - from < most && is_digit(wire[at]); at++)
-		number = number * 10 + (uint64_t)(wire[at] - '0');
-	unsigned digits = at - from;
-	bool whole = capture->width ? digits == capture->width : digits && (at == stop || !is_digit(wire[at]));
-	if (!whole || number < capture->min || number > capture->max)
+	uint64_t word = load_64(wire + at) ^ UINT64_C(0x3030303030303030);
+	unsigned run = digits_at(wire, at, end, word), most = run - capture->tail;
+	if (run <= capture->tail)
+		return 0;
+	unsigned count = capture->width ? capture->width : most;
+	if (count > most || count > OVERRIDE_DIGITS_MAX)
+		return 0;
+	uint64_t number = count < 8 ? value_of(word, count) : value_of_many(wire + at, count);
+	if (number < capture->min || number > capture->max)
 		return 0;
 	*value = (uint32_t)number;
-	return at;
+	return at + count;
 }
 
 static bool suffix_fits(const struct override_pattern *p, const struct folded_name *name)
 {
 	unsigned at = name->label_at[name->labels - p->labels];
 	return !p->suffix_bytes ||
-		(name->bytes - at == p->suffix_bytes && memcmp(name->wire + at, pattern_suffix(p), p->suffix_bytes) == 0);
+		(name->bytes - at == p->suffix_bytes && same_words(pattern_suffix(p), name->wire + at, p->suffix_bytes));
 }
 
 // The name has at least as many labels as the pattern.
@@ -174,7 +200,7 @@ static bool fits(const struct override_pattern *p, const struct folded_name *nam
 	while (code < code_end) {
 		unsigned op = *code++;
 		if (op < CODE_LITERAL) {
-			if (at + op > end || memcmp(wire + at, code, op) != 0)
+			if (at + op > end || !same_words(code, wire + at, op))
 				return false;
 			at += op;
 			code += op;
@@ -223,7 +249,8 @@ static bool find_pattern(const struct overrides *o, const struct folded_name *na
 		most = name->labels;
 	unsigned with_digits = 0; // of as many labels from the left
 	for (unsigned i = 0; i < most; i++) {
-		if (skeleton_of(&skeletons[i], name->wire + name->label_at[name->labels - i]) && !with_digits)
+		skeletons[i] = skeleton_of(name->wire + name->label_at[name->labels - i]);
+		if (skeletons[i].has_digits && !with_digits)
 			with_digits = i + 1;
 	}
 	if (!with_digits)
@@ -385,25 +412,65 @@ static unsigned make_record(const struct overrides *o, const struct override_hit
 	return (unsigned)(m.at - to);
 }
 
-static unsigned write_ready(const struct overrides *o, const struct override_rule *rule, unsigned owner_at, uint8_t *to,
-	size_t room)
+// What numbers of the name stand in ready records, in place of zeros. Returns what they add to the sum.
+static uint32_t fill_in(const struct overrides *o, const struct override_hit *hit, uint8_t *records)
 {
-	if (rule->bytes > room)
-		return 0;
-	memcpy(to, overrides_at(o, rule->data_ref), rule->bytes);
-	if (owner_at == DNS_HEADER_BYTES) // where they point to already
-		return rule->bytes;
-	for (unsigned i = 0, at = 0; i < rule->count; i++, at += 12u + load_be16(to + at + 10))
+	const struct override_piece *fill = overrides_at(o, hit->rule->fills_ref);
+	uint32_t sum = 0;
+	for (unsigned i = 0; i < hit->rule->fill_count; i++, fill++) {
+		uint8_t *to = records + fill->at;
+		uint32_t value = hit->value[fill->capture];
+		switch ((enum override_piece_kind)fill->kind) {
+		case PIECE_OCTET:
+			*to = (uint8_t)value;
+			sum += (value & 0xff) << (fill->at & 1) * 8;
+			break;
+		case PIECE_GROUP:
+			value = as_group(value);
+			// fallthrough
+		case PIECE_U16:
+			store_be16(to, (uint16_t)value);
+			sum += sum_of_growth(value, fill->at);
+			break;
+		case PIECE_U32:
+			store_be32(to, value);
+			sum += sum_of_number(value, fill->at);
+			break;
+		case PIECE_DIGITS:
+		case PIECE_LENGTH:
+		case PIECE_KINDS:
+			break;
+		}
+	}
+	return sum;
+}
+
+uint32_t overrides_write_ready(const struct overrides *o, const struct override_hit *hit, uint8_t *to)
+{
+	const struct override_rule *rule = hit->rule;
+	copy_records(to, overrides_at(o, rule->data_ref), rule->bytes);
+	return rule->sum + (rule->fill_count ? fill_in(o, hit, to) : 0);
+}
+
+static void point_owners(const struct overrides *o, const struct override_rule *rule, unsigned owner_at, uint8_t *to)
+{
+	const uint8_t *ready = overrides_at(o, rule->data_ref);
+	for (unsigned i = 0, at = 0; i < rule->count; i++, at += 12u + load_be16(ready + at + 10))
 		store_be16(to + at, (uint16_t)(0xc000 | owner_at));
-	return rule->bytes;
 }
 
 unsigned overrides_write(const struct overrides *o, const struct override_hit *hit, const struct folded_name *name,
 	unsigned owner_at, uint8_t *to, size_t room)
 {
 	const struct override_rule *rule = hit->rule;
-	if (rule->bytes)
-		return write_ready(o, rule, owner_at, to, room);
+	if (rule->bytes) {
+		if (rule->bytes > room)
+			return 0;
+		overrides_write_ready(o, hit, to);
+		if (owner_at != DNS_HEADER_BYTES) // where they point to already
+			point_owners(o, rule, owner_at, to);
+		return rule->bytes;
+	}
 	const struct override_record *record = overrides_at(o, rule->data_ref);
 	uint8_t made[OVERRIDE_EXPANDED_MAX];
 	size_t written = 0;
@@ -429,6 +496,20 @@ static bool inside(const struct checker *c, uint32_t ref, uint64_t count, uint64
 {
 	uint64_t at = (uint64_t)ref * 8;
 	return count == 0 || (at >= sizeof(struct overrides) && at <= c->bytes && count <= (c->bytes - at) / size);
+}
+
+// Where in the records they stand is all the same to readers, who never look at what they have filled in.
+static bool fills_are_sound(const struct checker *c, const struct override_rule *rule, unsigned captures)
+{
+	if (!inside(c, rule->fills_ref, rule->fill_count, sizeof(struct override_piece)))
+		return false;
+	const struct override_piece *fill = overrides_at(c->block, rule->fills_ref);
+	for (unsigned i = 0; i < rule->fill_count; i++, fill++) {
+		unsigned bytes = fill->kind < PIECE_KINDS ? piece_bytes(fill) : 0;
+		if (!bytes || fill->at + bytes > rule->bytes || fill->capture >= captures)
+			return false;
+	}
+	return rule->action == OVERRIDE_RECORDS || !rule->fill_count;
 }
 
 static bool ready_records_are_sound(const struct checker *c, const struct override_rule *rule)
@@ -502,7 +583,7 @@ static bool pattern_is_sound(const struct checker *c, uint32_t ref)
 		return false;
 	const struct override_pattern *p = overrides_at(c->block, ref);
 	if (p->captures > OVERRIDE_CAPTURES_MAX || !p->labels || p->labels > OVERRIDE_SHAPES ||
-		!inside(c, ref, 1, pattern_bytes(p)))
+		!inside(c, ref, 1, pattern_bytes(p) + READ_BEHIND))
 		return false;
 	for (unsigned i = 0; i < p->captures; i++) {
 		if (p->capture[i].width > OVERRIDE_DIGITS_MAX)
@@ -522,7 +603,9 @@ static bool rule_is_sound(const struct checker *c, const struct override_rule *r
 		return true;
 	if (rule->count == 0 || (rule->action == OVERRIDE_ALIAS ? rule->count != 1 : !rule->type))
 		return false;
-	return rule->bytes ? ready_records_are_sound(c, rule) : captured_records_are_sound(c, rule, captures);
+	if (!rule->bytes)
+		return captured_records_are_sound(c, rule, captures);
+	return ready_records_are_sound(c, rule) && fills_are_sound(c, rule, captures);
 }
 
 static bool node_is_sound(const struct checker *c, uint32_t ref)
@@ -533,7 +616,7 @@ static bool node_is_sound(const struct checker *c, uint32_t ref)
 	bool of_pattern = node->kind == OVERRIDE_PATTERN;
 	unsigned count = (unsigned)node->own_count + node->below_count;
 	if (node->kind > OVERRIDE_PATTERN || (node->name_bytes == 0) != of_pattern || (of_pattern && node->below_count) ||
-		!inside(c, ref, 1, sizeof(*node) + node->name_bytes) ||
+		!inside(c, ref, 1, sizeof(*node) + node->name_bytes + READ_BEHIND) ||
 		!inside(c, node->rules_ref, count, sizeof(struct override_rule)))
 		return false;
 	if (!of_pattern && name_length(node->name, node->name_bytes) != node->name_bytes)

@@ -32,31 +32,31 @@ static inline size_t pattern_bytes(const struct override_pattern *p)
 	return sizeof(*p) + p->captures * sizeof(struct override_capture) + p->code_bytes + p->suffix_bytes;
 }
 
-// A label with each run of digits as one mark, which is what patterns alike but for their numbers have in common.
-// Starts with the length octet.
-struct skeleton {
-	uint8_t label[1 + LABEL_MAX_BYTES + 16]; // and room for blocks that are copied whole
-};
+#define READ_BEHIND 8 // octets behind a name or pattern that may be read and mean nothing: they are compared in words
 #define DIGITS_MARK '0'
-// True: there were digits. The label must be readable for 16 octets more than it is long.
-bool skeleton_of(struct skeleton *, const uint8_t *label);
 
-static inline uint64_t skeleton_hash(uint64_t hash, const struct skeleton *s)
-{
-	const uint8_t *label = s->label;
-	unsigned left = label[0] + 1u;
-	for (; left > 8; left -= 8, label += 8)
-		hash = name_mix(hash ^ load_64(label), UINT64_C(0x9e3779b97f4a7c15));
-	return name_hash_label(hash, load_64(label) & UINT64_MAX >> (8 * (8 - left)));
-}
+// A label with each run of digits as one mark, which is what patterns alike but for their numbers have in common: the hash of it.
+struct skeleton {
+	uint64_t hash;
+	bool has_digits;
+};
+// The label must be readable for 16 octets more than it is long. Nothing is written down and read back on the way.
+struct skeleton skeleton_of(const uint8_t *label);
 
 // The key of patterns of `labels` labels: whole ones go on from the hash of the name behind them.
 static inline uint64_t pattern_key(uint64_t hash, bool whole, const struct skeleton *skeletons, unsigned labels)
 {
 	hash ^= whole ? UINT64_C(0x5bd1e995f00d4a13) : UINT64_C(0xc2b2ae3d27d4eb4f);
 	while (labels--)
-		hash = skeleton_hash(hash, &skeletons[labels]);
+		hash = name_hash_label(hash, skeletons[labels].hash);
 	return hash;
+}
+
+// Octets of a number whose length does not depend on the name; 0: it does.
+static inline unsigned piece_bytes(const struct override_piece *piece)
+{
+	static const uint8_t bytes[PIECE_KINDS] = { [PIECE_OCTET] = 1, [PIECE_U16] = 2, [PIECE_U32] = 4, [PIECE_GROUP] = 2 };
+	return bytes[piece->kind];
 }
 
 // A rule as it was read. Its pieces lie in the arena of the rules.

@@ -8,6 +8,7 @@
 #include <pollux/rrtype.h>
 
 #include "overrides.h"
+#include "sections.h"
 
 #define NODES_PER_BUCKET 4 // of eight slots: one bucket in twenty is full, so nearly every miss reads one line
 #define BLOCK_ALIGN 64
@@ -64,44 +65,74 @@ static uint32_t add_copy(struct compiler *c, const void *from, size_t bytes)
 
 // --- the parts of a rule ---
 
-static bool has_captures(const struct rule *rule)
+// Octets of the record as it goes out, when numbers are all that stands in it.
+static size_t ready_bytes(const struct rule_record *record)
 {
-	for (; rule; rule = rule->next) {
-		for (unsigned i = 0; i < rule->record_count; i++) {
-			if (rule->records[i].piece_count)
-				return true;
-		}
-	}
-	return false;
+	size_t bytes = 12u + record->bytes;
+	for (unsigned i = 0; i < record->piece_count; i++)
+		bytes += piece_bytes(&record->pieces[i]);
+	return bytes;
 }
 
-static void write_ready(struct writer *w, const struct rule *first, const struct rule_record *record)
+// Octets of all records; 0: they depend on the name.
+static size_t fixed_bytes(const struct rule *rule)
 {
+	size_t bytes = 0;
+	for (; rule; rule = rule->next) {
+		for (unsigned i = 0; i < rule->record_count; i++) {
+			const struct rule_record *record = &rule->records[i];
+			for (unsigned k = 0; k < record->piece_count; k++) {
+				if (!piece_bytes(&record->pieces[k]))
+					return 0;
+			}
+			bytes += ready_bytes(record);
+		}
+	}
+	return bytes;
+}
+
+// Zeros stand for its numbers, whose places go to `fill`; returns behind these.
+static struct override_piece *write_ready(struct writer *w, const struct rule *first, const struct rule_record *record,
+	struct override_piece *fill)
+{
+	const struct override_piece *piece = record->pieces, *end = piece + record->piece_count;
+	unsigned done = 0;
 	write_be16(w, 0xc000 | DNS_HEADER_BYTES);
 	write_be16(w, first->written_type);
 	write_be16(w, CLASS_IN);
 	write_be32(w, first->ttl_s);
-	write_be16(w, record->bytes);
-	write_bytes(w, record->rdata, record->bytes);
+	write_be16(w, (uint16_t)(ready_bytes(record) - 12));
+	for (; piece < end; done = piece->at, piece++) {
+		write_bytes(w, record->rdata + done, piece->at - done);
+		*fill = *piece;
+		fill++->at = (uint16_t)writer_bytes(w);
+		write_bytes(w, "\0\0\0", piece_bytes(piece));
+	}
+	write_bytes(w, record->rdata + done, record->bytes - done);
+	return fill;
 }
 
-static void add_ready(struct compiler *c, const struct rule *first, struct override_rule *to)
+static void add_ready(struct compiler *c, const struct rule *first, size_t bytes, struct override_rule *to)
 {
-	size_t bytes = 0;
+	unsigned fills = 0;
 	for (const struct rule *rule = first; rule; rule = rule->next) {
-		for (unsigned i = 0; i < rule->record_count; i++)
-			bytes += 12u + rule->records[i].bytes;
 		to->count = (uint16_t)(to->count + rule->record_count);
+		for (unsigned i = 0; i < rule->record_count; i++)
+			fills += rule->records[i].piece_count;
 	}
 	to->bytes = (uint16_t)bytes;
+	to->fill_count = (uint16_t)fills;
 	to->data_ref = add(c, bytes);
-	if (!to->data_ref)
+	to->fills_ref = fills ? add(c, fills * sizeof(struct override_piece)) : 0;
+	if (!to->data_ref || (fills && !to->fills_ref))
 		return;
 	struct writer w = writer_of(at(c, to->data_ref), bytes);
+	struct override_piece *fill = at(c, to->fills_ref);
 	for (const struct rule *rule = first; rule; rule = rule->next) {
 		for (unsigned i = 0; i < rule->record_count; i++)
-			write_ready(&w, first, &rule->records[i]);
+			fill = write_ready(&w, first, &rule->records[i], fill);
 	}
+	to->sum = ones_sum(w.start, bytes);
 }
 
 static void add_captured(struct compiler *c, const struct rule *first, struct override_rule *to)
@@ -130,10 +161,11 @@ static struct override_rule make_rule(struct compiler *c, const struct rule *rul
 		to.pattern_ref = add_copy(c, rule->pattern, pattern_bytes(rule->pattern));
 	if (rule->action > OVERRIDE_ALIAS)
 		return to;
-	if (has_captures(rule))
-		add_captured(c, rule, &to);
+	size_t bytes = fixed_bytes(rule);
+	if (bytes)
+		add_ready(c, rule, bytes, &to);
 	else
-		add_ready(c, rule, &to);
+		add_captured(c, rule, &to);
 	return to;
 }
 
@@ -150,7 +182,7 @@ static uint64_t hash_of(const struct compiler *c, const struct rule *rule)
 	struct skeleton skeletons[OVERRIDE_SHAPES];
 	const uint8_t *code = pattern_code(p);
 	for (unsigned label = 0; label < p->labels; label++) {
-		uint8_t sample[1 + LABEL_MAX_BYTES + 32];
+		uint8_t sample[1 + LABEL_MAX_BYTES + 16];
 		unsigned bytes = 0;
 		for (; *code != CODE_END; code++) {
 			if (*code >= CODE_CAPTURE) {
@@ -163,7 +195,7 @@ static uint64_t hash_of(const struct compiler *c, const struct rule *rule)
 		}
 		code++;
 		sample[0] = (uint8_t)bytes;
-		skeleton_of(&skeletons[label], sample);
+		skeletons[label] = skeleton_of(sample);
 	}
 	uint64_t hash = c->seed;
 	if (p->suffix_bytes) {
@@ -338,7 +370,7 @@ enum status override_rules_compile(const struct override_rules *rules, uint64_t 
 		return ST_NO_MEMORY;
 	enum status status = build(&c, keyed, count);
 	free(keyed);
-	*bytes = (c.bytes + BLOCK_ALIGN - 1) & ~(uint64_t)(BLOCK_ALIGN - 1);
+	*bytes = (c.bytes + READ_BEHIND + BLOCK_ALIGN - 1) & ~(uint64_t)(BLOCK_ALIGN - 1);
 	*block = status == ST_OK ? aligned_alloc(BLOCK_ALIGN, *bytes) : NULL;
 	if (*block) {
 		c.head.magic = OVERRIDES_MAGIC;

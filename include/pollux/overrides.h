@@ -18,7 +18,7 @@
 #include <pollux/status.h>
 
 #define OVERRIDES_MAGIC 0x4f584c50u // "PLXO"
-#define OVERRIDES_FORMAT 2u
+#define OVERRIDES_FORMAT 3u
 #define OVERRIDE_CAPTURES_MAX 8	     // <A>, <B> ... of one name
 #define OVERRIDE_SHAPES 8	     // labels of a pattern that may hold captures, from the left
 #define OVERRIDE_ALIKE_MAX 64	     // patterns that differ in their numbers alone: so many are tried one by one
@@ -75,11 +75,14 @@ struct override_rule {
 	uint8_t action;	 // enum override_action
 	uint8_t flags;
 	uint16_t count;	 // records
-	uint16_t bytes;	 // of ready records: owner c00c, all of them as they go out; 0: made of captures
+	uint16_t bytes;	 // of ready records: owner c00c, all of them as they go out but for numbers; 0: their length depends on the name
 	uint32_t data_ref; // ready records, or struct override_record[count]
 	uint32_t pattern_ref; // struct override_pattern
 	uint32_t ttl_s;
 	uint32_t number; // in the list of rules, of the first of those it was made of
+	uint32_t fills_ref; // struct override_piece[fill_count]: what is zero in ready records, `at` an octet of these
+	uint16_t fill_count;
+	uint16_t sum;	 // one's complement sum of the ready records (RFC 1071) from an even offset, in the byte order of the wire
 };
 
 // What the digits of a name must be.
@@ -147,6 +150,10 @@ bool overrides_match(const struct overrides *, const struct query *, struct over
 // `owner_at` in the message. Returns octets; 0: no room.
 unsigned overrides_write(const struct overrides *, const struct override_hit *, const struct folded_name *,
 	unsigned owner_at, uint8_t *to, size_t room);
+
+// The same of a rule that has ready records, for the name of the question: `to` has room for rule->bytes. Returns their sum from an
+// even offset, not folded, in the byte order of the wire (RFC 1071).
+uint32_t overrides_write_ready(const struct overrides *, const struct override_hit *, uint8_t *to);
 
 // The reply to a question with a hit other than OVERRIDE_DROP. A CNAME is followed through the rules and our zones;
 // ANSWER_CONTINUE when it leads elsewhere and RD asks for more. AA is clear: rules are policy, not a zone's data.

@@ -194,6 +194,17 @@ static const char *describe(const uint8_t *wire, unsigned bytes)
 	return text;
 }
 
+// RFC 1071 as it is written there, from an even offset, in the byte order of the wire.
+static unsigned sum_over(const uint8_t *at, unsigned bytes)
+{
+	uint64_t sum = 0;
+	for (unsigned i = 0; i < bytes; i++)
+		sum += (uint64_t)at[i] << 8 * (i & 1);
+	return (unsigned)(sum % 0xffff);
+}
+
+static bool was_summed; // the reply of the last ask()
+
 // "pass": no rule, or one that says so. "drop". "..., continue": somebody else may know the target of the CNAME.
 static const char *ask(const char *name, const char *type_text, unsigned how)
 {
@@ -226,6 +237,10 @@ static const char *ask(const char *name, const char *type_text, unsigned how)
 	assert_true(reply.bytes <= answer_limit(&policy, &q, transport));
 	assert_memory_equal(reply_wire + 12, wire + 12, q.question_bytes); // its case, too
 	assert_int_equal(load_be16(reply_wire), 0x1234);
+	was_summed = reply.summed;
+	if (reply.summed)
+		assert_int_equal(reply.sections_sum % 0xffff,
+			sum_over(reply_wire + 12 + q.question_bytes, reply.bytes - 12 - q.question_bytes));
 	snprintf(text, sizeof(text), "%s%s", describe(reply_wire, reply.bytes), verdict == ANSWER_CONTINUE ? ", continue" : "");
 	return text;
 }
@@ -400,6 +415,59 @@ static void what_does_not_fit_is_truncated(void **state)
 	answers("p1.test", "A", 0, "NOERROR tc");
 	assert_non_null(strstr(ask("big.test", "A", TCP), "192.0.2.59"));
 	assert_non_null(strstr(ask("p1.test", "A", EDNS), "10.0.59.1"));
+}
+
+static void what_stands_ready_brings_its_sum(void **state)
+{
+	static const struct {
+		const char *name, *type;
+		bool summed, summed_edns;
+	} cases[] = {
+		{ "www.test", "A", true, true }, { "www.test", "TXT", true, true }, { "x.ads.test", "A", true, false },
+		{ "n5.test", "A", true, true }, { "n65535.test", "MX", true, true }, { "n0.test", "MX", true, true },
+		{ "m7-1999.test", "AAAA", true, true }, { "t1-4294967295.test", "A", true, false }, { "n5.test", "TXT", false, false },
+		{ "to.test", "CNAME", false, false },
+	};
+	(void)state;
+	use("www.test A 192.0.2.1\nwww.test A 192.0.2.2\nwww.test TXT odd\n*.ads.test 65537 nxdomain\nto.test CNAME www.test\n"
+	    "n<N> MX <N> odd.\nn<N> MX <N> even.a.\nn<N> A 10.<N>.<N>.<N>\nn<N> TXT \"<N>\"\nm<N>-<M> AAAA 2001:db8:<M>:0:<N>::1\n"
+	    "t<N>-<M> A nodata\n");
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_string_not_equal(ask(cases[i].name, cases[i].type, 0), "pass");
+		assert_int_equal(was_summed, cases[i].summed);
+		ask(cases[i].name, cases[i].type, EDNS);
+		assert_int_equal(was_summed, cases[i].summed_edns);
+	}
+}
+
+// As many digits as a number can have, in front of everything that can stand behind them.
+static void every_length_of_a_number_is_read(void **state)
+{
+	(void)state;
+	use("d<N> TXT <N:10>\nw<N:7><M:3> TXT \"<N:10> <M:10>\"\ne<N>77 TXT <N:10>\n");
+	uint64_t value = 0;
+	for (unsigned digits = 1; digits <= 10; digits++) {
+		static const char *const behind[] = { "", ".0123456789.test", ".a" };
+		value = value * 10 + (digits * 7 + 3) % 10;
+		for (unsigned i = 0; i < 3; i++) {
+			char name[128], expected[256];
+			snprintf(name, sizeof(name), "d%0*llu%s", (int)digits, (unsigned long long)value, behind[i]);
+			snprintf(expected, sizeof(expected), "NOERROR | %s. 60 TXT \"%010llu\"", name, (unsigned long long)value);
+			answers(name, "TXT", 0, value > UINT32_MAX ? "pass" : expected);
+			snprintf(name, sizeof(name), "e%0*llu77%s", (int)digits, (unsigned long long)value, behind[i]);
+			snprintf(expected, sizeof(expected), "NOERROR | %s. 60 TXT \"%010llu\"", name, (unsigned long long)value);
+			answers(name, "TXT", 0, value > UINT32_MAX ? "pass" : expected);
+		}
+	}
+	answers("w1234567890.a", "TXT", 0, "NOERROR | w1234567890.a. 60 TXT \"0001234567 0000000890\"");
+	answers("w12345678901.a", "TXT", 0, "pass");
+	answers("w123456789.a", "TXT", 0, "pass");
+	answers("e77.a", "TXT", 0, "pass");
+	answers("d00000000001.a", "TXT", 0, "pass"); // eleven digits
+	answers("d.123", "TXT", 0, "pass");
+	// The length of a label that is a digit itself.
+	answers("d5.012345678901234567890123456789012345678901234567.a", "TXT", 0,
+		"NOERROR | d5.012345678901234567890123456789012345678901234567.a. 60 TXT \"0000000005\"");
 }
 
 static void one_answer_for_a_name_and_type(void **state)
@@ -778,6 +846,8 @@ int main(void)
 		cmocka_unit_test(a_no_brings_an_soa_that_clients_remember_it_by),
 		cmocka_unit_test(an_alias_is_followed_through_rules_and_zones),
 		cmocka_unit_test(what_does_not_fit_is_truncated),
+		cmocka_unit_test(what_stands_ready_brings_its_sum),
+		cmocka_unit_test(every_length_of_a_number_is_read),
 		cmocka_unit_test(one_answer_for_a_name_and_type),
 		cmocka_unit_test(every_bad_line_is_named_with_its_place),
 		cmocka_unit_test(comments_blank_lines_and_line_ends_of_every_kind_are_read),
