@@ -1190,7 +1190,7 @@ static bool answer_rule_plain(const struct policy *policy, const struct query *q
 		return false;
 	unsigned rcode = rule->action == OVERRIDE_NXDOMAIN ? RCODE_NXDOMAIN : RCODE_NOERROR;
 	put_header(reply->wire, q, plain_flags(policy, rcode), has_records ? rule->count : 0, denies, 0);
-	keep_question(reply->wire, q);
+	keep_question(reply, q);
 	if (has_records)
 		sum = overrides_write_ready(overrides, hit, reply->wire + at);
 	else
