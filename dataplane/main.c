@@ -22,7 +22,7 @@
 #include "rights.h"
 #include "worker.h"
 
-enum { EXIT_USAGE = 2, KEEP_EVERY_NS = 1000000 };
+enum { EXIT_USAGE = 2, KEEP_EVERY_NS = 10000000 };
 
 static const char usage[] =
 	"Usage: pollux-dataplane --config FILE\n"
@@ -206,7 +206,7 @@ static void stop(struct dataplane *dataplane)
 	eal_stop();
 }
 
-// All signals are blocked in all threads; this one waits for them, a millisecond at a time.
+// All signals are blocked in all threads; this one waits for them, 10 ms at a time: with one it took 1.4 % of an idle core.
 static void keep_house(struct dataplane *dataplane, const sigset_t *signals)
 {
 	const struct timespec pause = { .tv_nsec = KEEP_EVERY_NS };

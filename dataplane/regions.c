@@ -14,7 +14,7 @@
 
 #include "regions.h"
 
-enum { ROUNDS_PER_LOOK = 100 }; // ports, pool and regions are looked at ten times a second
+enum { ROUNDS_PER_LOOK = 10 }; // ports, pool and regions are looked at ten times a second
 
 static enum status open_zones(const void **view, const char *path)
 {

@@ -24,7 +24,7 @@ struct msg_info {
 extern const struct msg_info msg_info[MSG_COUNT];
 
 struct msg {
-	uint64_t time_ms;    // CLOCK_MONOTONIC when the frame came in; a REPLY repeats that of its MISS
+	uint64_t time_ms;    // CLOCK_MONOTONIC when the frame came in, to 10 ms; a REPLY repeats that of its MISS
 	uint32_t generation; // of the dataplane whose ports the frame belongs to
 	uint16_t type;	     // enum msg_type
 	uint16_t bytes;	     // of the frame, at most FRAME_MAX_BYTES

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from bench.common import BenchError, CORES, NAMES, by_turns, figure, need, need_two_cores, rig, say, shown, table
-from bench.processes import Noise
+from bench.processes import Noise, off_the_servers_core
 from bench.servers import Knot, Pollux, Running, Server, UPSTREAM, wait_until_loaded
 from bench.questions import FLAG_RD, TYPE_A, edns, question, write_capture
 from bench.zonefiles import write_dump, write_zone
@@ -141,7 +141,7 @@ def warm(server, queries, timeout_s):
 def measure_cache(kind, directory, zones, queries, options):
     """A server with everything in its cache, at its best load."""
     running = Running(kind, directory, {"own.example": directory / "own.example.zone"})
-    with running as server, Link(server) as link:
+    with running as server, Link(server) as link, off_the_servers_core():
         place = Path(tempfile.mkdtemp(prefix="upstream-", dir=directory))
         upstream = Upstream(server.network, place, zones)
         upstream.prepare()

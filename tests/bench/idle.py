@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from bench.common import BenchError, figure, quantile, say, shown, table
-from bench.processes import Noise, run_seconds, tree_of
+from bench.processes import Noise, off_the_servers_core, run_seconds, tree_of
 from bench.servers import Pollux, Running, wait_until_loaded
 from bench.questions import Asker, answer_times
 from bench.zonefiles import write_names
@@ -44,7 +44,7 @@ def bench_idle(options, directory):
     for number in range(options.rounds):
         for sleep, one in runs.items():
             running = Running(type("IdlePollux", (Pollux,), {"idle_sleep": sleep}), directory, {"plain.example": zone})
-            with noise, running as server:
+            with noise, running as server, off_the_servers_core():
                 one.append(measure_idle(server, running, options))
             say(f"round {number + 1} of {options.rounds}: idle-sleep {sleep}: " + ", ".join(f"{key} {value:.3f}" for key, value in one[-1].items()))
     return {"rounds": options.rounds, "rows": {sleep: {key: figure([run[key] for run in one], 4) for key in one[0]} for sleep, one in runs.items()},

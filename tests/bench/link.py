@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from bench.common import BenchError, CORES, NAMES, need, rig
-from bench.processes import run_seconds, tree_of, user_seconds
+from bench.processes import off_the_servers_core, run_seconds, tree_of, user_seconds
 from bench.servers import Knot, Nsd, Pollux, Running
 from bench.questions import Asker, write_questions
 from bench.zonefiles import write_names
@@ -225,7 +225,7 @@ def fire(link, queries, per_s, seconds):
 def veth_server(kind, directory, zones, options):
     """The link to one on a core of its own, with the kernel's receiving threads on another; it answers already."""
     running = Running(kind, directory, zones)
-    with running as server, Link(server) as link:
+    with running as server, Link(server) as link, off_the_servers_core():
         with Asker(server.network, next(iter(zones))) as asker:
             while asker.serial(0.05) is None:
                 server.check_alive()

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What processes cost, and what others on the machine use meanwhile."""
 
+import contextlib
 import os
 import re
 import statistics
 import time
 from pathlib import Path
 
-from bench.common import figure, shown
+from bench.common import CORES, figure, shown
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 KERNEL_THREAD = 0x00200000  # PF_KTHREAD of linux/sched.h
@@ -73,6 +74,17 @@ def kilobytes(pid, file, key):
     except OSError:
         return 0
     return int(found[1]) if found else 0
+
+
+@contextlib.contextmanager
+def off_the_servers_core():
+    """The bench, and what it starts meanwhile, leaves the last core to the server: who waits for an answer there waits for the core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(range(CORES - 1)) or before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def all_processes():
