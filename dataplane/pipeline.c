@@ -224,12 +224,11 @@ static void look_up(struct worker *worker, struct burst *burst)
 	}
 	if (!worker->catalog)
 		return;
-	const struct entry *cached[BURST_MAX];
 	for (unsigned q = 0; q < burst->queries; q++) {
 		const struct image *zone = burst->zone[q];
 		if (!zone) {
 			bool may_be_cached = worker->cache && !burst->refused[q] && !burst->rule[q].rule;
-			cached[q] = may_be_cached ? cache_prefetch_entry(worker->cache, burst->cache_hash[q]) : NULL;
+			burst->cached[q] = may_be_cached ? cache_probe(worker->cache, burst->cache_hash[q]) : 0;
 			continue;
 		}
 		burst->node[q] = image_probe(zone, &burst->query[q].name);
@@ -237,9 +236,9 @@ static void look_up(struct worker *worker, struct burst *burst)
 			image_prefetch_node(burst->node[q]);
 	}
 	for (unsigned q = 0; q < burst->queries; q++) {
-		if (!burst->zone[q])
-			cache_prefetch_rest(cached[q]);
-		else if (burst->node[q])
+		if (!burst->zone[q] && burst->cached[q])
+			cache_prefetch_rest(worker->cache, burst->cached[q]);
+		else if (burst->zone[q] && burst->node[q])
 			image_prefetch_rest(burst->zone[q], burst->node[q]);
 	}
 }
@@ -291,6 +290,7 @@ static bool answer_from_cache(struct worker *worker, struct burst *burst, unsign
 	const struct query *query = &burst->query[q];
 	struct cache_key key = cache_key_of_query(query);
 	struct cache_hit hit;
+	key.probed = burst->cached[q];
 	if (!cache_answer(worker->cache, policy, query, &key, OVER_UDP, worker->clock_s, reply, &hit)) {
 		worker->counter[COUNTER_cache_miss]++;
 		memcpy(reply->wire, worker->kept, query->bytes); // what it took of the question

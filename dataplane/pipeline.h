@@ -43,6 +43,7 @@ struct burst {
 	const struct node *node[BURST_MAX];  // what image_probe() found there
 	uint64_t cache_used; // position of an entry that answered one of them; 0: none did
 	uint64_t cache_hash[BURST_MAX]; // of questions without a zone, while there is a cache
+	uint64_t cached[BURST_MAX];	// of these: what cache_probe() found
 	struct override_hit rule[BURST_MAX]; // without one: no rule fits
 	struct query query[BURST_MAX];
 };

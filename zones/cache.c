@@ -168,25 +168,26 @@ void cache_prefetch(const struct cache *cache, uint64_t hash)
 	prefetch_line(bucket_of(cache, hash));
 }
 
-const struct entry *cache_prefetch_entry(const struct cache *cache, uint64_t hash)
+uint64_t cache_probe(const struct cache *cache, uint64_t hash)
 {
 	const struct bucket *bucket = bucket_of(cache, hash);
-	uint64_t tag = tag_of(hash);
+	uint64_t tag = tag_of(hash), tail = atomic_load_explicit(&cache->region->tail, memory_order_acquire);
 	for (unsigned i = 0; i < BUCKET_SLOTS; i++) {
-		uint64_t slot = atomic_load_explicit(&bucket->slot[i], memory_order_relaxed);
+		uint64_t slot = atomic_load_explicit(&bucket->slot[i], memory_order_acquire);
 		if (slot >> TAG_SHIFT != tag || (uint32_t)slot >= cache->units)
 			continue;
 		const struct entry *entry = entry_at(cache, slot);
 		prefetch_line(entry);
 		prefetch_line((const uint8_t *)entry + UNIT_BYTES);
-		return entry;
+		return slot_position(slot, tail);
 	}
-	return NULL;
+	return 0;
 }
 
-void cache_prefetch_rest(const struct entry *entry)
+void cache_prefetch_rest(const struct cache *cache, uint64_t position)
 {
-	if (entry && entry->units > 2)
+	const struct entry *entry = entry_at(cache, position);
+	if (position && entry->units > 2)
 		prefetch_line((const uint8_t *)entry + 2 * UNIT_BYTES);
 }
 

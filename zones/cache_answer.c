@@ -5,6 +5,7 @@
 
 #include "cache_region.h"
 #include "edns.h"
+#include "sections.h"
 
 // How old the entry is, and what its TTLs become.
 struct terms {
@@ -17,35 +18,42 @@ static bool has_expired(const struct entry *entry, uint32_t now_s)
 	return entry->expires_at_s <= now_s;
 }
 
-static uint32_t age_of(uint32_t stored_at_s, uint32_t now_s)
+// What becomes of TTLs: they are counted down, or all the same, as RFC 8767 4 wants it of what is stale.
+struct ageing {
+	uint32_t age_s, ttl_s;
+	bool is_stale;
+};
+
+static struct ageing ageing_of(uint32_t stored_at_s, uint32_t now_s, bool is_stale, uint32_t stale_ttl_s)
 {
-	return now_s > stored_at_s ? now_s - stored_at_s : 0;
+	uint32_t age_s = now_s > stored_at_s ? now_s - stored_at_s : 0;
+	return (struct ageing){ .age_s = age_s, .ttl_s = stale_ttl_s, .is_stale = is_stale };
+}
+
+static inline uint32_t aged(const struct ageing *ageing, uint32_t ttl_s)
+{
+	if (ageing->is_stale)
+		return ageing->ttl_s;
+	return ttl_s > ageing->age_s ? ttl_s - ageing->age_s : 0;
 }
 
 // TTLs of the copied octets; `held`, where they were copied from, and `ttl_at` lie in the region. They are read
-// there: of what was just stored in another width a CPU has to wait. False: they are nonsense.
-static bool count_down(uint8_t *body, uint32_t bytes, const uint8_t *held, const uint16_t *ttl_at, unsigned count,
-	uint32_t age_s)
+// there: of what was just stored in another width a CPU has to wait. What changes is added to the sum. False: they are nonsense.
+static bool age_ttls(uint8_t *body, uint32_t bytes, const uint8_t *held, const uint16_t *ttl_at, unsigned count,
+	const struct ageing *ageing, uint32_t *sum)
 {
+	uint32_t more = 0;
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t at = __atomic_load_n(&ttl_at[i], __ATOMIC_RELAXED);
-		if (at + 4 > bytes)
+		if (at + 4 > bytes) {
+			*sum += more;
 			return at >= bytes; // of the additional section, left out
-		uint32_t ttl = load_be32(held + at);
-		store_be32(body + at, ttl > age_s ? ttl - age_s : 0);
+		}
+		uint32_t was = load_be32(held + at), is = aged(ageing, was);
+		store_be32(body + at, is);
+		more += sum_of_number(is, at) + sum_of_number(~was, at); // in one's complement ~ is minus
 	}
-	return true;
-}
-
-// RFC 8767 4: what is stale lives for a short while, all of it.
-static bool set_ttls(uint8_t *body, uint32_t bytes, const uint16_t *ttl_at, unsigned count, uint32_t ttl_s)
-{
-	for (unsigned i = 0; i < count; i++) {
-		uint32_t at = __atomic_load_n(&ttl_at[i], __ATOMIC_RELAXED);
-		if (at + 4 > bytes)
-			return at >= bytes;
-		store_be32(body + at, ttl_s);
-	}
+	*sum += more;
 	return true;
 }
 
@@ -116,15 +124,17 @@ static bool answer_from(const struct cache *cache, const struct policy *policy, 
 	unsigned sections = sections_that_fit(&entry, limit - opt.bytes - at);
 	uint32_t bytes = sections ? entry.end[sections - 1] : 0;
 
+	uint32_t sum = entry.sum;
 	uint8_t *wire = reply->wire;
 	const uint8_t *held = (const uint8_t *)entry_at(cache, position) + entry_body_at(&entry);
 	const uint16_t *ttl_at = entry_at(cache, position)->ttl_at;
 	// RFC 4343 4.1, and the habit of checking 0x20: the question goes back octet for octet.
 	if (wire != query->wire)
 		memcpy(wire + DNS_HEADER_BYTES, query->wire + DNS_HEADER_BYTES, query->question_bytes);
-	memcpy(wire + at, held, bytes);
-	bool sound = stale ? set_ttls(wire + at, bytes, ttl_at, entry.ttl_count, terms->stale_ttl_s) :
-		count_down(wire + at, bytes, held, ttl_at, entry.ttl_count, age_of(entry.stored_at_s, terms->now_s));
+	if (bytes >= 8) // no records, or at least one
+		copy_records(wire + at, held, bytes);
+	const struct ageing ageing = ageing_of(entry.stored_at_s, terms->now_s, stale, terms->stale_ttl_s);
+	bool sound = age_ttls(wire + at, bytes, held, ttl_at, entry.ttl_count, &ageing, &sum);
 	if (!cache_still_holds(cache, position) || !sound)
 		return false;
 
@@ -134,6 +144,9 @@ static bool answer_from(const struct cache *cache, const struct policy *policy, 
 	reply->bytes = write_opt(wire, at + bytes, &opt, limit, policy, query, reply->parties, entry.rcode);
 	reply->rcode = entry.rcode;
 	reply->truncated = !sections;
+	// Of a part of the body, of options and of the upper bits of an rcode nobody knows the sum.
+	reply->summed = sections == 3 && !opt.options && entry.rcode <= FLAG_RCODE;
+	reply->sections_sum = sum + (query->edns ? sum_moved(edns_plain_sum(policy, query), bytes) : 0);
 	if (hit)
 		*hit = (struct cache_hit){ position, stale ? 0 : entry.expires_at_s - terms->now_s };
 	return true;
@@ -171,9 +184,8 @@ uint32_t cache_entry_message(const struct cache_entry *entry, uint32_t now_s, ui
 	store_be16(wire + at - 4, entry->key.type);
 	store_be16(wire + at - 2, entry->key.class);
 	memcpy(wire + at, entry->body, entry->body_bytes);
-	if (entry->expires_at_s <= now_s)
-		set_ttls(wire + at, entry->body_bytes, entry->ttl_at, entry->ttl_count, stale_ttl_s);
-	else
-		count_down(wire + at, entry->body_bytes, entry->body, entry->ttl_at, entry->ttl_count, age_of(entry->stored_at_s, now_s));
+	uint32_t unused = 0;
+	const struct ageing ageing = ageing_of(entry->stored_at_s, now_s, entry->expires_at_s <= now_s, stale_ttl_s);
+	age_ttls(wire + at, entry->body_bytes, entry->body, entry->ttl_at, entry->ttl_count, &ageing, &unused);
 	return at + entry->body_bytes;
 }

@@ -5,6 +5,7 @@
 #include <pollux/rrtype.h>
 
 #include "cache_region.h"
+#include "sections.h"
 
 #define ENTRY_SHARE 8	     // an entry may take one eighth of the log
 #define SPARE_UNITS 64	     // for each insertion so much, and
@@ -309,6 +310,7 @@ static void write_entry(struct cache *cache, uint64_t position, uint32_t units, 
 		.rcode = record->rcode,
 		.why = (uint16_t)record->why,
 		.authentic = record->authentic,
+		.sum = ones_sum(body->at, body->end[2]),
 	};
 	uint8_t *start = (uint8_t *)entry;
 	memcpy(entry->ttl_at, cache->ttl_at, body->ttl_count * sizeof(*entry->ttl_at));

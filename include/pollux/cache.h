@@ -54,6 +54,7 @@ struct cache_key {
 	uint16_t type, class;
 	uint8_t name_bytes; // root octet included
 	uint8_t flags;	    // enum cache_key_flags
+	uint64_t probed;    // what cache_probe() found, so that a look-up goes there first; 0: nobody has looked
 };
 
 static inline uint64_t cache_hash(uint64_t name_hash, uint16_t type, uint16_t class, unsigned flags)
@@ -81,12 +82,11 @@ struct cache_key cache_key_of(const struct cache *, const uint8_t *folded, uint1
 
 // --- answers ---
 
-// Look-ahead steps for a burst, one pass behind the other: first the bucket's line; then the first two of the entry, which is
-// NULL when there is surely none; then what a longer one has behind these.
-struct entry;
+// Look-ahead steps for a burst, one pass behind the other: first the bucket's line; then the first two of the entry, whose position is
+// returned, not yet compared, or 0 when there is surely none; then what a longer one has behind these.
 void cache_prefetch(const struct cache *, uint64_t hash);
-const struct entry *cache_prefetch_entry(const struct cache *, uint64_t hash);
-void cache_prefetch_rest(const struct entry *);
+uint64_t cache_probe(const struct cache *, uint64_t hash);
+void cache_prefetch_rest(const struct cache *, uint64_t position);
 
 struct cache_hit {
 	uint64_t position;   // of the entry, for cache_mark_used()

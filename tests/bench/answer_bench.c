@@ -143,7 +143,7 @@ static unsigned answer_from_zone(void)
 static unsigned answer_from_cache(void)
 {
 	unsigned answers = 0;
-	uint64_t hash[BURST];
+	uint64_t hash[BURST], probed[BURST];
 	for (unsigned i = 0; i < BURST; i++)
 		catalog_prefetch(catalog, &query[i].name);
 	for (unsigned i = 0; i < BURST; i++) {
@@ -152,10 +152,11 @@ static unsigned answer_from_cache(void)
 		cache_prefetch(cache, hash[i]);
 	}
 	for (unsigned i = 0; i < BURST; i++)
-		cache_prefetch_entry(cache, hash[i]);
+		probed[i] = cache_probe(cache, hash[i]);
 	for (unsigned i = 0; i < BURST; i++) {
 		struct reply reply = { .wire = room, .room = sizeof(room) };
 		struct cache_key key = cache_key_of_query(&query[i]);
+		key.probed = probed[i];
 		answers += !zone[i] && cache_answer(cache, &policy, &query[i], &key, OVER_UDP, 1, &reply, NULL);
 	}
 	return answers;

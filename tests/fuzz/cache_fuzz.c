@@ -136,7 +136,8 @@ static void ask(const struct cache *cache)
 		struct reply reply = { .wire = exact, .room = limit };
 		must(exact != NULL);
 		cache_prefetch(cache, key.hash);
-		cache_prefetch_entry(cache, key.hash);
+		key.probed = cache_probe(cache, key.hash);
+		cache_prefetch_rest(cache, key.probed);
 		if (cache_answer(cache, &policy, q, &key, transport, NOW + i, &reply, NULL))
 			must(reply.bytes <= limit && reply.bytes >= (uint32_t)DNS_HEADER_BYTES + q->question_bytes);
 		if (cache_answer_stale(cache, &policy, q, &key, transport, NOW + 300, 30, &reply, NULL))

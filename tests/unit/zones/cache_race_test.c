@@ -107,7 +107,8 @@ static void *read_along(void *ctx)
 		struct cache_key key = cache_key_of_query(&q.query);
 		struct reply reply = { .wire = room, .room = sizeof(room) };
 		cache_prefetch(r->cache, key.hash);
-		cache_prefetch_entry(r->cache, key.hash);
+		if (age)
+			key.probed = cache_probe(r->cache, key.hash);
 		if (!cache_answer(r->cache, &policy, &q.query, &key, OVER_TCP, NOW + age, &reply, NULL))
 			continue;
 		r->hits++;

@@ -41,12 +41,35 @@ static void ask(const char *name, uint16_t type, uint16_t flags, int udp_size, b
 	ask_question(&q, name, type, flags, udp_size, dnssec_ok);
 }
 
+// What a reply brings is what its octets add up to (RFC 1071, from an even offset, in the byte order of the wire).
+static void check_sum(void)
+{
+	uint64_t sum = 0;
+	for (unsigned at = DNS_HEADER_BYTES + q.query.question_bytes, i = 0; at + i < reply.bytes; i++)
+		sum += (uint64_t)room[at + i] << 8 * (i & 1);
+	if (reply.summed)
+		assert_int_equal(reply.sections_sum % 0xffff, sum % 0xffff);
+}
+
 static bool answer(enum transport transport, uint32_t now_s)
 {
 	struct cache_key key = cache_key_of_query(&q.query);
 	memset(room, 0xee, sizeof(room));
 	reply = (struct reply){ .wire = room, .room = transport == OVER_UDP ? DNS_UDP_CEILING_BYTES : sizeof(room) };
-	return cache_answer(cache, &policy, &q.query, &key, transport, now_s, &reply, &hit);
+	if (!cache_answer(cache, &policy, &q.query, &key, transport, now_s, &reply, &hit))
+		return false;
+	check_sum();
+	return true;
+}
+
+static bool answer_stale(uint32_t now_s, uint32_t stale_ttl_s)
+{
+	struct cache_key key = cache_key_of_query(&q.query);
+	reply = (struct reply){ .wire = room, .room = 1232 };
+	if (!cache_answer_stale(cache, &policy, &q.query, &key, OVER_UDP, now_s, stale_ttl_s, &reply, &hit))
+		return false;
+	check_sum();
+	return true;
 }
 
 static void keep(const char *name, uint16_t type, uint32_t ttl, uint32_t now_s, uint8_t fill)
@@ -360,18 +383,17 @@ static void an_expired_entry_is_told_as_stale(void **state)
 	keep("www.example", TYPE_A, 300, NOW, 7);
 	ask("www.example", TYPE_A, FLAG_RD, 1232, false);
 	struct cache_key key = cache_key_of_query(&q.query);
-	reply = (struct reply){ .wire = room, .room = 1232 };
-	assert_true(cache_answer_stale(cache, &policy, &q.query, &key, OVER_UDP, NOW + 299, 30, &reply, &hit));
+	assert_true(answer_stale(NOW + 299, 30));
 	assert_int_equal(first_ttl(), 1);
 	assert_int_equal(reply.bytes, DNS_HEADER_BYTES + q.query.question_bytes + 16 + OPT_BYTES);
-	assert_true(cache_answer_stale(cache, &policy, &q.query, &key, OVER_UDP, NOW + 300, 30, &reply, &hit));
+	assert_true(answer_stale(NOW + 300, 30));
 	assert_int_equal(first_ttl(), 30);
 	assert_int_equal(hit.ttl_left_s, 0);
 	static const uint8_t option[] = { 0, 15, 0, 2, 0, EDE_STALE };
 	assert_memory_equal(room + reply.bytes - sizeof(option), option, sizeof(option));
 	struct cache_record record = { .now_s = NOW, .lifetime_s = 5, .rcode = RCODE_NXDOMAIN, .why = EDE_NONE };
 	assert_int_equal(cache_insert(cache, &key, &record, NULL), ST_OK);
-	assert_true(cache_answer_stale(cache, &policy, &q.query, &key, OVER_UDP, NOW + 5, 30, &reply, NULL));
+	assert_true(answer_stale(NOW + 5, 30));
 	assert_int_equal(room[reply.bytes - 1], EDE_STALE_NXDOMAIN);
 }
 
@@ -620,6 +642,31 @@ static void entries_of_all_lengths_share_the_log(void **state)
 	assert_int_equal(octets, cache_usage(cache).used_bytes);
 }
 
+// Records of odd and even lengths, TTLs that come to nothing before others do, larger ones for what is stale.
+static void a_reply_from_the_cache_brings_its_sum(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 64; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "%.*s.example", (int)(1 + i % 8), "abcdefgh");
+		ask(name, TYPE_TXT, FLAG_RD, 0, false);
+		struct writer w = message(3, 1, 1);
+		for (unsigned k = 0; k < 5; k++)
+			put_record(&w, TYPE_TXT, k == 3 ? 0x10001u * (i + 1) : 10 + 60 * k, 3 + (i >> k & 1), (uint8_t)(i + k));
+		assert_int_equal(keep_message(&w, (struct cache_record){ .now_s = NOW, .lifetime_s = 300, .why = EDE_NONE }), ST_OK);
+		for (uint32_t later = 0; later < 300; later += 23) {
+			ask(name, TYPE_TXT, FLAG_RD, later & 1 ? 1232 : 0, false);
+			assert_true(answer(OVER_UDP, NOW + later));
+			assert_true(reply.summed);
+		}
+		assert_true(answer_stale(NOW + 300, 1u << i % 32)); // with a reason, of which nobody knows the sum
+		assert_false(reply.summed);
+		ask(name, TYPE_TXT, FLAG_RD, 0, false);
+		assert_true(answer_stale(NOW + 300, 1u << i % 32));
+		assert_true(reply.summed);
+	}
+}
+
 // Positions come from another process.
 static void a_position_is_not_believed(void **state)
 {
@@ -813,6 +860,7 @@ int main(void)
 		ON_MEMORY(when_everything_is_used_something_goes_all_the_same),
 		ON_MEMORY(used_entries_are_spared_after_their_end_only_as_long_as_is_wanted),
 		ON_MEMORY(entries_of_all_lengths_share_the_log),
+		ON_MEMORY(a_reply_from_the_cache_brings_its_sum),
 		ON_MEMORY(a_position_is_not_believed),
 		ON_FILE(a_reader_sees_what_the_writer_does),
 		ON_FILE(a_file_that_is_none_is_not_read),
