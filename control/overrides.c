@@ -197,7 +197,7 @@ static enum outcome from_overrides(struct ask *ask, void *state)
 	struct override_hit hit;
 	if (!overrides || (overrides->before_clients && catalog_find(r->catalog, &ask->query.name)))
 		return PASS;
-	bool says_something = overrides_match(overrides, &ask->query, &hit);
+	bool says_something = overrides_match(overrides, &ask->query, UINT64_MAX, &hit);
 	if (says_something || (ask->trace && overrides_find(overrides, &ask->query.name, ask->query.type, &hit)))
 		note_rule(ask, state, &hit);
 	if (!says_something)

@@ -145,7 +145,7 @@ static bool find_rule(const struct worker *worker, struct burst *burst, unsigned
 {
 	const struct overrides *rules = worker->overrides;
 	return rules && rules->before_clients == behind_zones &&
-	       overrides_match(rules, &burst->query[q], &burst->rule[q]);
+	       overrides_match(rules, &burst->query[q], burst->rule_depths[q], &burst->rule[q]);
 }
 
 // The zone of a question, or the rule about it; and the line where its name is to be looked for gets on its way.
@@ -169,6 +169,15 @@ static inline void find_zone(struct worker *worker, struct burst *burst, unsigne
 static bool must_fetch_first(const struct worker *worker)
 {
 	return worker->catalog && (worker->overrides || catalog_needs_prefetch(worker->catalog));
+}
+
+static void prefetch_first(const struct worker *worker, const struct burst *burst, unsigned q)
+{
+	if (burst->refused[q])
+		return;
+	catalog_prefetch(worker->catalog, &burst->query[q].name);
+	if (worker->overrides)
+		overrides_prefetch(worker->overrides, &burst->query[q].name);
 }
 
 static void parse_queries(struct worker *worker, struct burst *burst)
@@ -197,28 +206,29 @@ static void parse_queries(struct worker *worker, struct burst *burst)
 		burst->packet_of[kept] = i;
 		if (finds_zones) // while the next question is parsed, memory has time
 			find_zone(worker, burst, kept);
+		else
+			prefetch_first(worker, burst, kept);
 		kept++;
 	}
 	burst->queries = kept;
 }
 
-static void prefetch_first(const struct worker *worker, const struct burst *burst, unsigned q)
+static void probe_rules(const struct worker *worker, struct burst *burst)
 {
-	if (burst->refused[q])
-		return;
-	catalog_prefetch(worker->catalog, &burst->query[q].name);
-	if (worker->overrides)
-		overrides_prefetch(worker->overrides, &burst->query[q].name);
+	for (unsigned q = 0; q < burst->queries; q++) {
+		if (!burst->refused[q])
+			burst->rule_depths[q] = overrides_probe(worker->overrides, &burst->query[q].name);
+	}
 }
 
-// Walks that wait for no memory: the directory's lines, if it is large, are on their way while the other
-// questions of the burst are looked at, then the buckets', of the zone or else of the cache, then the nodes' or the cache's
-// entries', then what lies behind a node.
+// Walks that wait for no memory: the lines of the rules' table and of the directory, if it is large, are on their way while the other
+// questions of the burst are parsed, then what rules there may be, then the buckets', of the zone or else of the cache, then the
+// nodes' or the cache's entries', then what lies behind a node.
 static void look_up(struct worker *worker, struct burst *burst)
 {
 	if (must_fetch_first(worker)) {
-		for (unsigned q = 0; q < burst->queries; q++)
-			prefetch_first(worker, burst, q);
+		if (worker->overrides)
+			probe_rules(worker, burst);
 		for (unsigned q = 0; q < burst->queries; q++)
 			find_zone(worker, burst, q);
 	}

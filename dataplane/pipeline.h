@@ -44,6 +44,7 @@ struct burst {
 	uint64_t cache_used; // position of an entry that answered one of them; 0: none did
 	uint64_t cache_hash[BURST_MAX]; // of questions without a zone, while there is a cache
 	uint64_t cached[BURST_MAX];	// of these: what cache_probe() found
+	uint64_t rule_depths[BURST_MAX]; // while there are rules: what overrides_probe() found
 	struct override_hit rule[BURST_MAX]; // without one: no rule fits
 	struct query query[BURST_MAX];
 };

@@ -92,12 +92,35 @@ static const struct override_node *search_name(const struct overrides *o, const 
 	return search(o, name->hash[depth], name->wire + at, name->bytes - at);
 }
 
-void overrides_prefetch(const struct overrides *o, const struct folded_name *name)
+// Where rules for the name itself or for what lies below one of its suffixes may be.
+static uint64_t depths_of(const struct overrides *o, const struct folded_name *name)
 {
 	uint64_t depths = o->suffix_depths & ((depth_bit(name->labels) << 1) - 1);
-	depths |= (o->exact_depths | o->suffix_depths) & depth_bit(name->labels);
-	for (; depths; depths &= depths - 1)
+	return depths | ((o->exact_depths | o->suffix_depths) & depth_bit(name->labels));
+}
+
+void overrides_prefetch(const struct overrides *o, const struct folded_name *name)
+{
+	for (uint64_t depths = depths_of(o, name); depths; depths &= depths - 1)
 		prefetch_line(bucket_of(o, name->hash[__builtin_ctzll(depths)]));
+}
+
+uint64_t overrides_probe(const struct overrides *o, const struct folded_name *name)
+{
+	uint64_t found = depth_bit(63); // which several depths share
+	for (uint64_t depths = depths_of(o, name) & ~depth_bit(63); depths; depths &= depths - 1) {
+		uint64_t hash = name->hash[__builtin_ctzll(depths)];
+		const struct image_bucket *bucket = bucket_of(o, hash);
+		unsigned slots = slots_with(bucket, image_tag(hash));
+		if (slots) {
+			const struct override_node *node = overrides_at(o, bucket->node_ref[__builtin_ctz(slots)]);
+			prefetch_line(node);
+			prefetch_line((const uint8_t *)node + CACHE_LINE_BYTES); // its rules, and their records
+		}
+		if (slots || bucket->tag[7]) // a full one goes on in the next
+			found |= depths & -depths;
+	}
+	return found;
 }
 
 // RFC 8482 4.1: what stands for one type is a good answer to ANY, but a word about one type says nothing about all.
@@ -269,12 +292,12 @@ static bool find_pattern(const struct overrides *o, const struct folded_name *na
 	return false;
 }
 
-static bool find_suffix(const struct overrides *o, const struct folded_name *name, uint16_t type,
+static bool find_suffix(const struct overrides *o, const struct folded_name *name, uint16_t type, uint64_t depths,
 	const struct override_node *whole, struct override_hit *hit)
 {
 	const struct override_node *node;
 	unsigned depth = name->labels;
-	uint64_t depths = o->suffix_depths & ((depth_bit(depth) << 1) - 1);
+	depths &= o->suffix_depths & ((depth_bit(depth) << 1) - 1);
 	hit->depth = (uint8_t)depth;
 	if (whole && whole->below_count && hit_below(o, whole, type, true, hit))
 		return true;
@@ -295,26 +318,33 @@ static bool find_suffix(const struct overrides *o, const struct folded_name *nam
 	return false;
 }
 
-bool overrides_find(const struct overrides *o, const struct folded_name *name, uint16_t type, struct override_hit *hit)
+// `depths`: at others there is surely nothing.
+static bool find_at(const struct overrides *o, const struct folded_name *name, uint16_t type, uint64_t depths,
+	struct override_hit *hit)
 {
 	const struct override_node *node = NULL;
 	hit->rule = NULL;
-	if ((o->exact_depths | o->suffix_depths) & depth_bit(name->labels))
+	if ((o->exact_depths | o->suffix_depths) & depths & depth_bit(name->labels))
 		node = search_name(o, name, name->labels);
 	hit->depth = name->labels;
 	if (node && hit_own(o, node, type, hit))
 		return true;
 	if ((o->relative_shapes | o->whole_shapes) && name->labels && find_pattern(o, name, type, hit))
 		return true;
-	return o->suffix_depths && find_suffix(o, name, type, node, hit);
+	return o->suffix_depths & depths && find_suffix(o, name, type, depths, node, hit);
 }
 
-bool overrides_match(const struct overrides *o, const struct query *query, struct override_hit *hit)
+bool overrides_find(const struct overrides *o, const struct folded_name *name, uint16_t type, struct override_hit *hit)
+{
+	return find_at(o, name, type, UINT64_MAX, hit);
+}
+
+bool overrides_match(const struct overrides *o, const struct query *query, uint64_t probed, struct override_hit *hit)
 {
 	hit->rule = NULL;
 	if (query->class != CLASS_IN || query->type == TYPE_AXFR || query->type == TYPE_IXFR)
 		return false;
-	if (!overrides_find(o, &query->name, query->type, hit))
+	if (!find_at(o, &query->name, query->type, probed, hit))
 		return false;
 	if (hit->rule->action == OVERRIDE_PASS)
 		hit->rule = NULL;

@@ -138,14 +138,16 @@ struct override_hit {
 	uint32_t value[OVERRIDE_CAPTURES_MAX];
 };
 
-// The line of the table that a look-up will read first.
+// Look-ahead steps for a burst, one pass behind the other: first the lines of the table that a look-up will read; then what they lead
+// to. The second returns the depths at which there may be something, for overrides_match().
 void overrides_prefetch(const struct overrides *, const struct folded_name *);
+uint64_t overrides_probe(const struct overrides *, const struct folded_name *);
 // The rule for this name and type: for the name itself before a pattern (more labels first, a whole one before a relative
 // one, then in the order of the rules) before the longest suffix; for one type before every type. OVERRIDE_PASS is a rule.
 bool overrides_find(const struct overrides *, const struct folded_name *, uint16_t type, struct override_hit *);
 // False: rules do not concern this question (another class, a transfer), none fits, or the one that fits says so. Then
-// hit->rule is NULL.
-bool overrides_match(const struct overrides *, const struct query *, struct override_hit *);
+// hit->rule is NULL. `probed`: what overrides_probe() has returned; UINT64_MAX: nobody has looked.
+bool overrides_match(const struct overrides *, const struct query *, uint64_t probed, struct override_hit *);
 // Writes the records of a hit of OVERRIDE_RECORDS or OVERRIDE_ALIAS whose owner, the name that was looked up, stands at
 // `owner_at` in the message. Returns octets; 0: no room.
 unsigned overrides_write(const struct overrides *, const struct override_hit *, const struct folded_name *,

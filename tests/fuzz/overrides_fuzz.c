@@ -48,7 +48,7 @@ static void ask(const struct overrides *block)
 		enum transport transport = i % 2 ? OVER_TCP : OVER_UDP;
 		struct override_hit hit;
 		q->type = types[i / 2 / NAMES];
-		if (!overrides_match(block, q, &hit) || hit.rule->action == OVERRIDE_DROP)
+		if (!overrides_match(block, q, overrides_probe(block, &q->name), &hit) || hit.rule->action == OVERRIDE_DROP)
 			continue;
 		uint32_t limit = answer_limit(&policy, q, transport);
 		uint8_t *exact = transport == OVER_UDP ? malloc(limit) : room;

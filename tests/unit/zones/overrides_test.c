@@ -224,7 +224,7 @@ static const char *ask(const char *name, const char *type_text, unsigned how)
 	wire[11] = how & EDNS;
 	memcpy(wire + 16 + bytes, opt, sizeof(opt));
 	assert_int_equal(query_parse(&q, wire, 16 + bytes + (how & EDNS ? sizeof(opt) : 0), catalog_seed(catalog), &rcode), QUERY_VALID);
-	if (!overrides_match(current, &q, &hit)) {
+	if (!overrides_match(current, &q, overrides_probe(current, &q.name), &hit)) {
 		assert_null(hit.rule);
 		return "pass";
 	}
@@ -619,7 +619,7 @@ static void a_damaged_block_is_refused_or_harmless(void **state)
 					store_be16(wire + 14 + bytes, CLASS_IN);
 					assert_int_equal(query_parse(&q, wire, 16 + bytes, catalog_seed(catalog), &rcode), QUERY_VALID);
 					struct reply reply = { .wire = out, .room = sizeof(out) };
-					if (overrides_match(current, &q, &hit))
+					if (overrides_match(current, &q, overrides_probe(current, &q.name), &hit))
 						answer_override(catalog, &policy, &q, current, &hit, OVER_UDP, &reply);
 				}
 			}
@@ -799,6 +799,11 @@ static void many_random_names_find_the_rule_that_a_plain_search_finds(void **sta
 				}
 			}
 			bool hits = overrides_find(current, &folded, type, &hit);
+			struct override_hit again;
+			struct query asked = { .name = folded, .type = type, .class = CLASS_IN };
+			bool matches = overrides_match(current, &asked, overrides_probe(current, &folded), &again);
+			assert_int_equal(matches, hits && hit.rule->action != OVERRIDE_PASS);
+			assert_true(!matches || again.rule == hit.rule);
 			if (hits != (best != NULL) || (hits && hit.rule->number != best->number))
 				fail_msg("%s: expected %s, found %s; rules:\n%s", name, best ? best->name : "none",
 					hits ? rule[hit.rule->number].name : "none", text);
