@@ -9,10 +9,29 @@ from bench.processes import Noise, off_the_servers_core, run_seconds, tree_of
 from bench.servers import Pollux, Running, wait_until_loaded
 from bench.questions import Asker, answer_times
 from bench.zonefiles import write_names
+from bench.link import Counters
 
 IDLE_SLEEPS = ("100us", "0")  # the default, and never
 SILENCE_S = 0.05
 LONG_SILENCE_S = 1.2          # from a second on, naps are longer
+BEFORE_S, SILENCE_TRIES = 1.5, 10
+
+
+def shares_in_silence(network, pids, seconds):
+    """Of a core, by process, while no frame comes and none has come for a while. The client's kernel asks for routers now and then."""
+    with Counters(network) as counters:
+        for _ in range(SILENCE_TRIES):
+            heard, since = None, time.monotonic()
+            while time.monotonic() < since + BEFORE_S:
+                if counters.read() != heard:
+                    heard, since = counters.read(), time.monotonic()
+                time.sleep(0.05)
+            before, began = {pid: run_seconds([pid]) for pid in pids}, time.monotonic()
+            time.sleep(seconds)
+            elapsed = time.monotonic() - began
+            if counters.read() == heard:
+                return {pid: (run_seconds([pid]) - before[pid]) / elapsed for pid in pids}
+    raise BenchError("somebody sends frames all the time")
 
 
 def measure_idle(server, running, options):
@@ -20,13 +39,9 @@ def measure_idle(server, running, options):
     with Asker(server.network, "plain.example") as asker:
         while asker.serial() is None:
             server.check_alive()
-    time.sleep(1.5)
     pids = [pid for child in server.children for pid in tree_of(child.pid)]
     names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids}
-    before, began = {pid: run_seconds([pid]) for pid in pids}, time.monotonic()
-    time.sleep(options.seconds)
-    elapsed = time.monotonic() - began
-    shares = {pid: (run_seconds([pid]) - before[pid]) / elapsed for pid in pids}
+    shares = shares_in_silence(server.network, pids, options.seconds)
     wake = answer_times(server.network, "plain.example", SILENCE_S, 100)
     deep = answer_times(server.network, "plain.example", LONG_SILENCE_S, 4)
     busy = answer_times(server.network, "plain.example", 0.0005, 400)

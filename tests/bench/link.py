@@ -107,6 +107,24 @@ def interface_counts(text, device):
     return {"received": int(fields[1]), "receive_drops": int(fields[3]), "sent": int(fields[9]), "send_drops": int(fields[11])}
 
 
+class Counters:
+    """What comes and goes at the server's end of the veth pair, kept open: to look there costs no process."""
+
+    def __init__(self, network):
+        with rig.inside(network.box):
+            self.file = open("/proc/thread-self/net/dev", encoding="ascii")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def read(self):
+        self.file.seek(0)
+        return interface_counts(self.file.read(), "px0")
+
+
 class Link:
     """A server at its end of the veth pair: what comes and goes there, and what it costs. What the kernel does for it to receive is
     counted with its own time, on whoever's core it happens."""
@@ -114,19 +132,17 @@ class Link:
     def __init__(self, server):
         self.server, self.network = server, server.network
         self.threads = receive_in_threads(self.network)
-        with rig.inside(self.network.box):
-            self.counters = open("/proc/thread-self/net/dev", encoding="ascii")
+        self.counters = Counters(self.network)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.counters.close()
+        self.counters.__exit__()
 
     def frames(self):
         """Those that came, and those that the server sent, whether or not the client had room for them."""
-        self.counters.seek(0)
-        counts = interface_counts(self.counters.read(), "px0")
+        counts = self.counters.read()
         return counts["received"], counts["sent"] + counts["send_drops"]
 
     def spent(self):
