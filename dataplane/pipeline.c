@@ -175,7 +175,8 @@ static void prefetch_first(const struct worker *worker, const struct burst *burs
 {
 	if (burst->refused[q])
 		return;
-	catalog_prefetch(worker->catalog, &burst->query[q].name);
+	if (catalog_needs_prefetch(worker->catalog))
+		catalog_prefetch(worker->catalog, &burst->query[q].name);
 	if (worker->overrides)
 		overrides_prefetch(worker->overrides, &burst->query[q].name);
 }
