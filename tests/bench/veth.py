@@ -10,14 +10,15 @@ FIRST_PER_S, MOST_PER_S = 200000, 1500000
 FIXED_PER_S = (200000, 400000)
 CLIENT_AT_ITS_END = 0.93        # of what it was told to send
 # Searching: the first round knows nothing, the others know the one before.
-WIDE, NEAR = {"step": 1.5, "halvings": 2}, {"step": 1.12, "halvings": 1}
+WIDE, NEAR = {"step": 1.5, "precision": 1.13}, {"step": 1.12, "precision": 1.065}
+STEP_MOST = 1.5
 DNSPERF = ("-c", 8, "-q", 200, "-t", 1)  # its queue all at once is no more than the veth pair holds
 RATIOS = ("answered_per_s", "cpu_us", *(f"at_{per_s}_cpu_us" for per_s in FIXED_PER_S), "dnsperf_per_s", "dnsperf_cpu_us")
 
 
-def highest(load, first, most, step, halvings):
-    """The run with the highest rate that load(rate) answers with little loss: up or down by steps, then between the highest good rate
-    and the least bad one. What is nearly good gets a second chance. None when not even a hundredth of the first rate goes well."""
+def highest(load, first, most, step, precision):
+    """The run with the highest rate that load(rate) answers with little loss: up or down by steps, which grow, then between the highest
+    good rate and the least bad one. What is nearly good gets a second chance. None when not even a hundredth of the first rate goes well."""
     def good(rate):
         for _ in range(2):
             run = load(rate)
@@ -29,15 +30,15 @@ def highest(load, first, most, step, halvings):
 
     least_bad, rate, best = None, first, good(first)
     while not best and rate > first / 100:
-        least_bad, rate = rate, rate / step
+        least_bad, rate, step = rate, rate / step, min(step * step, STEP_MOST)
         best = good(rate)
     while best and not least_bad and rate * step <= most and best["sent_per_s"] > CLIENT_AT_ITS_END * rate:
         run = good(rate * step)
         if run:
-            rate, best = rate * step, run
+            rate, best, step = rate * step, run, min(step * step, STEP_MOST)
         else:
             least_bad = rate * step
-    for _ in range(halvings if best and least_bad else 0):
+    while best and least_bad and least_bad > precision * rate:
         middle = (rate + least_bad) / 2
         run = good(middle)
         rate, least_bad, best = (middle, least_bad, run) if run else (rate, middle, best)

@@ -117,9 +117,10 @@ def near_a_known_rate_few_loads_are_enough():
 
 
 def a_search_near_a_rate_that_is_no_longer_true_finds_the_new_one():
-    for most in (300, 3000):
-        found = veth.highest(server_that_bears(most, []), 1000, 10**6, **veth.NEAR)["offered_per_s"]
-        assert found <= most < found * 1.08, (most, found)
+    for most in (100, 300, 3000, 7000):
+        asked = []
+        found = veth.highest(server_that_bears(most, asked), 1000, 10**6, **veth.NEAR)["offered_per_s"]
+        assert found <= most < found * 1.08 and len(asked) <= 12, (most, found, asked)
 
 
 def the_search_ends_where_the_client_ends():
