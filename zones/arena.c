@@ -70,13 +70,12 @@ void arena_rewind(struct arena *arena, struct arena_mark mark)
 		arena->block->used = mark.used;
 }
 
-void *arena_take(struct arena *arena, size_t bytes)
+void *arena_take_octets(struct arena *arena, size_t bytes)
 {
-	bytes = (bytes + 7) & ~(size_t)7;
 	struct block *block = arena->block;
 	if (!block || block->bytes - block->used < bytes) {
 		size_t wanted = block ? (sizeof(*block) + block->bytes) * 2 : FIRST_BLOCK_BYTES;
-		size_t least = sizeof(*block) + bytes;
+		size_t least = sizeof(*block) + ((bytes + 7) & ~(size_t)7); // so aligning never leads out of a block
 		if (wanted > LAST_BLOCK_BYTES)
 			wanted = LAST_BLOCK_BYTES;
 		block = new_block(block, least > wanted ? least : wanted);
@@ -87,4 +86,11 @@ void *arena_take(struct arena *arena, size_t bytes)
 	void *room = block->data + block->used;
 	block->used += bytes;
 	return room;
+}
+
+void *arena_take(struct arena *arena, size_t bytes)
+{
+	if (arena->block)
+		arena->block->used = (arena->block->used + 7) & ~(size_t)7;
+	return arena_take_octets(arena, bytes);
 }

@@ -43,10 +43,11 @@ static bool has_room(struct batch *batch, unsigned name_bytes)
 	return true;
 }
 
-static bool is_inside(const struct draft_name *apex, const struct folded_name *name)
+static bool is_inside(const struct zone_builder *builder, const struct folded_name *name)
 {
+	const struct draft_name *apex = &builder->apex;
 	return name->labels >= apex->labels && name->hash[apex->labels] == apex->hash &&
-		memcmp(name->wire + name->label_at[apex->labels], apex->name, apex->bytes) == 0;
+		memcmp(name->wire + name->label_at[apex->labels], builder->apex_wire, apex->bytes) == 0;
 }
 
 // NULL: outside of the zone, or no memory; then *status says so.
@@ -56,7 +57,7 @@ static struct batch_owner *add_owner(struct batch *batch, const struct zone_buil
 	struct folded_name name;
 	*status = ST_OK;
 	name_prepare(&name, wire, bytes, builder->seed);
-	if (!is_inside(&builder->apex, &name))
+	if (!is_inside(builder, &name))
 		return NULL;
 	if (!has_room(batch, name.bytes)) {
 		*status = ST_NO_MEMORY;

@@ -49,6 +49,7 @@ static enum status grow_table(struct zone_builder *builder)
 	return ST_OK;
 }
 
+// `name` is the apex or lies below it.
 static uint32_t find(const struct zone_builder *builder, uint64_t hash, const uint8_t *name, unsigned bytes)
 {
 	for (uint32_t at = (uint32_t)hash & builder->table_mask;; at = (at + 1) & builder->table_mask) {
@@ -58,7 +59,8 @@ static uint32_t find(const struct zone_builder *builder, uint64_t hash, const ui
 		if ((slot ^ hash) >> 32)
 			continue;
 		const struct draft_name *known = &builder->names[(uint32_t)slot - 1];
-		if (known->hash == hash && known->bytes == bytes && memcmp(known->name, name, bytes) == 0)
+		if (known->hash == hash && known->bytes == bytes &&
+			memcmp(known->own, name, draft_own_bytes(builder, known)) == 0)
 			return (uint32_t)slot - 1;
 	}
 }
@@ -86,13 +88,15 @@ static uint32_t add_name(struct zone_builder *builder, uint64_t hash, const uint
 	bool is_full = (uint64_t)(builder->name_count + 1) * 4 > ((uint64_t)builder->table_mask + 1) * 3;
 	if ((!builder->table || is_full) && grow_table(builder) != ST_OK)
 		return NOT_FOUND;
-	uint8_t *copy = arena_take(builder->arena, bytes);
+	uint32_t index = builder->name_count;
+	unsigned own = index ? bytes - builder->apex.bytes : 0;
+	uint8_t *copy = index ? arena_take_octets(builder->arena, own) : builder->apex_wire;
 	if (!copy)
 		return NOT_FOUND;
-	memcpy(copy, name, bytes);
-	uint32_t index = builder->name_count++;
+	memcpy(copy, name, index ? own : bytes);
+	builder->name_count++;
 	builder->names[index] = (struct draft_name){
-		.name = copy, .bytes = (uint8_t)bytes, .labels = (uint8_t)labels, .hash = hash, .parent = parent,
+		.own = copy, .bytes = (uint8_t)bytes, .labels = (uint8_t)labels, .hash = hash, .parent = parent,
 	};
 	builder->names[parent].has_child = index != 0;
 	if (copy[0] == 1 && copy[1] == '*' && index)
@@ -265,7 +269,7 @@ bool builder_is_inside(const struct zone_builder *builder, const uint8_t *name)
 	unsigned left = name_length(name, NAME_MAX_BYTES), i = 0;
 	for (; left > apex->bytes; left -= *name + 1u, name += *name + 1u)
 		;
-	while (i < left && fold_byte(name[i]) == apex->name[i])
+	while (i < left && fold_byte(name[i]) == builder->apex_wire[i])
 		i++;
 	return i == apex->bytes;
 }
@@ -300,6 +304,20 @@ uint32_t builder_encloser(const struct zone_builder *builder, const uint8_t *nam
 			return index;
 	}
 	return 0;
+}
+
+const uint8_t *draft_wire(const struct zone_builder *builder, const struct draft_name *name, uint8_t *wire)
+{
+	unsigned own = draft_own_bytes(builder, name);
+	memcpy(wire, name->own, own);
+	memcpy(wire + own, builder->apex_wire, builder->apex.bytes);
+	return wire;
+}
+
+char *draft_text(const struct zone_builder *builder, const struct draft_name *name, char text[NAME_TEXT_BYTES])
+{
+	uint8_t wire[NAME_MAX_BYTES];
+	return name_to_text(text, draft_wire(builder, name, wire));
 }
 
 const struct draft_record *draft_first(const struct draft_name *name, uint16_t type)

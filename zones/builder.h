@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <pollux/image.h>
+#include <pollux/name.h>
 #include <pollux/zonefile.h>
 
 #define DRAFT_TYPES_MAX 256    // RRsets at one name
@@ -28,7 +29,7 @@ struct draft_record {
 };
 
 struct draft_name { // one for every name, so each octet counts
-	const uint8_t *name; // folded
+	const uint8_t *own; // folded, what stands before the apex; of the apex: the apex. See draft_wire()
 	uint64_t hash;
 	struct draft_record *first;
 	union {
@@ -71,6 +72,7 @@ struct zone_builder {
 	uint64_t seed;
 	struct draft_name *names; // names[0] is the apex
 	struct draft_name apex;	  // as it was at first: stays where it is while names come in
+	uint8_t apex_wire[NAME_MAX_BYTES]; // folded
 	uint32_t name_count, name_room;
 	uint64_t *table; // open addressing, see builder.c
 	uint32_t table_mask;
@@ -108,6 +110,13 @@ uint32_t builder_find(const struct zone_builder *, const uint8_t *name);
 bool builder_is_inside(const struct zone_builder *, const uint8_t *name);
 // The deepest existing ancestor of a name that is not there.
 uint32_t builder_encloser(const struct zone_builder *, const uint8_t *name);
+static inline unsigned draft_own_bytes(const struct zone_builder *b, const struct draft_name *name)
+{
+	return (unsigned)name->bytes - b->apex.bytes;
+}
+// The whole name, into `wire`, which has room for it.
+const uint8_t *draft_wire(const struct zone_builder *, const struct draft_name *, uint8_t *wire);
+char *draft_text(const struct zone_builder *, const struct draft_name *, char text[NAME_TEXT_BYTES]);
 // First record of that type that counts, or NULL.
 const struct draft_record *draft_first(const struct draft_name *, uint16_t type);
 const char *builder_file(const struct zone_builder *, const struct draft_record *);

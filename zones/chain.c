@@ -19,31 +19,19 @@ static int compare_links(const void *a, const void *b)
 }
 
 // qsort() has no context: names are compared by their keys first, and equal runs sorted once more.
-static int compare_names(const void *a, const void *b)
+static int compare_names(const void *a, const void *b, void *ctx)
 {
-	return name_compare(*(const uint8_t *const *)a, *(const uint8_t *const *)b);
-}
-
-static enum status sort_run(struct zone_builder *b, struct draft_link *run, uint32_t count)
-{
-	struct { const uint8_t *name; uint32_t index; } *names = calloc(count, sizeof(*names));
-	if (!names)
-		return ST_NO_MEMORY;
-	for (uint32_t i = 0; i < count; i++) {
-		names[i].index = run[i].name;
-		names[i].name = b->names[run[i].name].name;
-	}
-	qsort(names, count, sizeof(*names), compare_names);
-	for (uint32_t i = 0; i < count; i++)
-		run[i].name = names[i].index;
-	free(names);
-	return ST_OK;
+	const struct zone_builder *builder = ctx;
+	const struct draft_link *i = a, *k = b;
+	uint8_t x[NAME_MAX_BYTES], y[NAME_MAX_BYTES];
+	return name_compare(draft_wire(builder, &builder->names[i->name], x), draft_wire(builder, &builder->names[k->name], y));
 }
 
 static uint64_t key_of(const struct zone_builder *b, uint32_t index, unsigned skip)
 {
 	struct folded_name name;
-	name_prepare(&name, b->names[index].name, b->names[index].bytes, 0);
+	uint8_t wire[NAME_MAX_BYTES];
+	name_prepare(&name, draft_wire(b, &b->names[index], wire), b->names[index].bytes, 0);
 	return canonical_key(&name, b->names[0].labels, skip);
 }
 
@@ -61,17 +49,16 @@ static void set_key(struct draft_link *link, uint64_t key)
 	memcpy(link->place, &key, sizeof(key));
 }
 
-static enum status sort_nsec(struct zone_builder *b)
+static void sort_nsec(struct zone_builder *b)
 {
 	struct draft_chain *chain = &b->nsec;
 	qsort(chain->link, chain->count, sizeof(*chain->link), compare_links);
 	for (uint32_t i = 0, end; i < chain->count; i = end) {
 		for (end = i + 1; end < chain->count && link_key(&chain->link[end]) == link_key(&chain->link[i]);)
 			end++;
-		if (end - i > 1 && sort_run(b, &chain->link[i], end - i) != ST_OK)
-			return ST_NO_MEMORY;
+		if (end - i > 1)
+			qsort_r(&chain->link[i], end - i, sizeof(*chain->link), compare_names, b);
 	}
-	return ST_OK;
 }
 
 // Octets that all names but the apex begin with, in canonical order: they would only blunt the keys.
@@ -83,17 +70,16 @@ static unsigned common_octets(const struct draft_chain *chain)
 	return difference ? (unsigned)__builtin_clzll(difference) / 8 : 8;
 }
 
-static enum status order_nsec(struct zone_builder *b)
+static void order_nsec(struct zone_builder *b)
 {
 	struct draft_chain *chain = &b->nsec;
 	for (uint32_t i = 0; i < chain->count; i++)
 		set_key(&chain->link[i], key_of(b, chain->link[i].name, 0));
-	enum status status = sort_nsec(b);
+	sort_nsec(b);
 	// One step is enough: names that share more than eight octets are told apart by comparing them.
 	chain->skip = (uint16_t)common_octets(chain);
 	for (uint32_t i = 0; i < chain->count; i++)
 		set_key(&chain->link[i], i ? key_of(b, chain->link[i].name, chain->skip) : 0);
-	return status;
 }
 
 static enum status add_link(struct draft_chain *chain, uint32_t name)
@@ -115,7 +101,7 @@ static void warn(struct zone_builder *b, const struct draft_record *record, cons
 {
 	char text[NAME_TEXT_BYTES];
 	report_at(b->report, SEVERITY_WARNING, builder_file(b, record), builder_line(b, record), 1, "%s: %s",
-		name_to_text(text, name->name), sentence);
+		draft_text(b, name, text), sentence);
 }
 
 // RFC 4034 4.1.1: the next name is that of the next link, and the last one's is the apex.
@@ -126,7 +112,8 @@ static void check_nsec(struct zone_builder *b)
 		const struct draft_name *name = &b->names[chain->link[i].name];
 		const struct draft_name *next = &b->names[chain->link[i + 1 < chain->count ? i + 1 : 0].name];
 		const struct draft_record *record = draft_first(name, TYPE_NSEC);
-		if (!name_equal(record->rdata, next->name))
+		uint8_t wire[NAME_MAX_BYTES];
+		if (!name_equal(record->rdata, draft_wire(b, next, wire)))
 			warn(b, record, name, "the next name of this NSEC is not that of the next link of the chain");
 	}
 }
@@ -184,7 +171,7 @@ static enum status collect_nsec3(struct zone_builder *b)
 			if (!draft_is_of_chain(&b->nsec3, r))
 				continue;
 			uint8_t hash[20];
-			if (!hash_of_label(hash, name->name)) {
+			if (!hash_of_label(hash, name->own)) {
 				warn(b, r, name, "the owner of this NSEC3 is no hash: ignored");
 				break;
 			}
@@ -243,8 +230,7 @@ enum status builder_make_chains(struct zone_builder *b)
 			return ST_NO_MEMORY;
 	}
 	if (b->nsec.count && draft_first(&b->names[0], TYPE_NSEC)) {
-		if (order_nsec(b) != ST_OK)
-			return ST_NO_MEMORY;
+		order_nsec(b);
 		check_nsec(b);
 	} else {
 		b->nsec.count = 0;

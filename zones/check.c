@@ -28,7 +28,7 @@ static void tell(const struct part *part, enum severity severity, const struct d
 {
 	char text[NAME_TEXT_BYTES];
 	report_at(part->report, severity, builder_file(part->b, record), builder_line(part->b, record), 1, "%s: %s",
-		name_to_text(text, name->name), sentence);
+		draft_text(part->b, name, text), sentence);
 }
 
 static bool same_data(const struct draft_record *a, const struct draft_record *b)
@@ -158,7 +158,7 @@ static void check_soa(struct zone_builder *b)
 			tell(part, SEVERITY_ERROR, r, &b->names[0], "a second SOA");
 	}
 	const char *file = b->file_count ? b->files[0].path : "zone";
-	name_to_text(text, b->names[0].name);
+	draft_text(b, &b->names[0], text);
 	if (!count)
 		report_at(b->report, SEVERITY_ERROR, file, 0, 0, "%s: no SOA record at the apex", text);
 	if (!draft_first(&b->names[0], TYPE_NS))
@@ -167,7 +167,7 @@ static void check_soa(struct zone_builder *b)
 
 static void classify(struct draft_name *name, bool is_apex)
 {
-	bool is_wildcard = name->name[0] == 1 && name->name[1] == '*';
+	bool is_wildcard = name->own[0] == 1 && name->own[1] == '*';
 	name->has_address = draft_first(name, TYPE_A) || draft_first(name, TYPE_AAAA);
 	if (draft_first(name, TYPE_CNAME))
 		name->flags |= NODE_CNAME;

@@ -23,6 +23,7 @@
 #define SELF_TARGETS_MAX 32		// names of one RRset that later ones may point to
 #define SELF_TARGET_AT_MAX 0x2000u
 #define GLUE_MAX_BYTES 512		// of a cut, to stand ready; more is rare and takes the long way
+#define GLUE_MAX_SERVERS 32		// of such a cut
 
 // Writes one image from left to right.
 struct press {
@@ -74,9 +75,19 @@ static bool same_octets(const uint8_t *a, const uint8_t *b, unsigned bytes)
 	return true;
 }
 
-static bool is_name(const struct draft_name *known, const uint8_t *name, unsigned bytes)
+static bool is_name(const struct zone_builder *b, const struct draft_name *known, const uint8_t *name, unsigned bytes)
 {
-	return bytes == known->bytes && same_octets(name, known->name, bytes);
+	unsigned own = draft_own_bytes(b, known);
+	return bytes == known->bytes && same_octets(name, known->own, own) &&
+		same_octets(name + own, b->apex_wire, b->apex.bytes);
+}
+
+static bool is_under(const struct zone_builder *b, const uint8_t *name, const struct draft_name *above)
+{
+	unsigned left = name_length(name, NAME_MAX_BYTES);
+	for (; left > above->bytes; left -= *name + 1u, name += *name + 1u)
+		;
+	return is_name(b, above, name, left);
 }
 
 static bool target_like(const struct targets *targets, const uint8_t *name, unsigned bytes, uint32_t *at)
@@ -92,17 +103,17 @@ static bool target_like(const struct targets *targets, const uint8_t *name, unsi
 
 static bool may_point_to_owner(const struct draft_name *owner)
 {
-	return !(owner->name[0] == 1 && owner->name[1] == '*');
+	return !(owner->own[0] == 1 && owner->own[1] == '*');
 }
 
 static bool is_known(const struct press *p, const struct draft_name *owner, const struct targets *targets,
 	const uint8_t *name, unsigned bytes, uint32_t *target)
 {
 	*target = POINTS_TO_APEX;
-	if (is_name(&p->b->names[0], name, bytes))
+	if (is_name(p->b, &p->b->names[0], name, bytes))
 		return true;
 	*target = POINTS_TO_OWNER;
-	if (is_name(owner, name, bytes) && may_point_to_owner(owner))
+	if (is_name(p->b, owner, name, bytes) && may_point_to_owner(owner))
 		return true;
 	return target_like(targets, name, bytes, target);
 }
@@ -214,7 +225,7 @@ static void put_additionals(struct press *p, struct rrset *rrset, const struct d
 		if (index == NOT_FOUND || offset > UINT16_MAX || !is_worth_adding(&p->b->names[index], rrset->type))
 			continue;
 		struct additional one = { .node_ref = index, .name_at = (uint16_t)offset,
-			.required = (owner->flags & NODE_CUT) && name_is_under(name, owner->name) };
+			.required = (owner->flags & NODE_CUT) && is_under(p->b, name, owner) };
 		unsigned place = one.required ? required++ : rrset->additional_count;
 		memmove(&list[place + 1], &list[place], (rrset->additional_count++ - place) * sizeof(one));
 		list[place] = one;
@@ -229,6 +240,7 @@ static void put_additionals(struct press *p, struct rrset *rrset, const struct d
 struct ready_glue {
 	unsigned count; // 0: none do
 	uint32_t bytes;
+	const struct draft_name *target[GLUE_MAX_SERVERS]; // of each NS record that counts, or NULL; each is looked up once
 };
 
 // Where the name server of a cut has addresses; NULL: it needs none. *long_way: they are not this cut's own, or signed.
@@ -241,7 +253,7 @@ static const struct draft_name *glue_of(const struct press *p, const struct draf
 	const struct draft_name *target = index == NOT_FOUND ? NULL : &p->b->names[index];
 	if (!target || !is_worth_adding(target, TYPE_NS))
 		return NULL;
-	*long_way |= !name_is_under(ns->rdata, owner->name) || draft_first(target, TYPE_RRSIG);
+	*long_way |= !is_under(p->b, ns->rdata, owner) || draft_first(target, TYPE_RRSIG);
 	return target;
 }
 
@@ -255,36 +267,41 @@ static bool is_named_before(const struct draft_record *run, const struct draft_r
 	return false;
 }
 
-static struct ready_glue plan_glue(const struct press *p, const struct draft_name *owner, const struct draft_record *run)
+static void plan_glue(const struct press *p, const struct draft_name *owner, const struct draft_record *run,
+	struct ready_glue *glue)
 {
-	struct ready_glue glue = { 0, 0 };
+	unsigned servers = 0;
+	glue->count = glue->bytes = 0;
 	bool long_way = !(owner->flags & NODE_CUT) || draft_rrset_type(run) != TYPE_NS;
-	for (const struct draft_record *r = run; r && !long_way && glue.bytes <= GLUE_MAX_BYTES; r = next_of_run(r)) {
-		long_way |= r->type != TYPE_NS;
-		const struct draft_name *target = r->ignored || long_way ? NULL : glue_of(p, owner, r, &long_way);
+	for (const struct draft_record *r = run; r && !long_way && glue->bytes <= GLUE_MAX_BYTES; r = next_of_run(r)) {
+		long_way |= r->type != TYPE_NS || servers == GLUE_MAX_SERVERS;
+		if (r->ignored || long_way)
+			continue;
+		const struct draft_name *target = glue->target[servers++] = glue_of(p, owner, r, &long_way);
 		long_way |= target && is_named_before(run, r);
 		for (const struct draft_record *a = target ? target->first : NULL; a; a = a->next) {
 			if (a->ignored || !draft_is_address(a->type))
 				continue;
-			glue.count++;
-			glue.bytes += 12u + a->rdata_bytes;
+			glue->count++;
+			glue->bytes += 12u + a->rdata_bytes;
 		}
 	}
-	return long_way || glue.bytes > GLUE_MAX_BYTES ? (struct ready_glue){ 0, 0 } : glue;
+	if (long_way || glue->bytes > GLUE_MAX_BYTES)
+		glue->count = 0;
 }
 
 // Behind the NS records. The owners are the names in their RDATA.
 static void put_glue(struct press *p, struct rrset *rrset, const struct draft_name *owner, const struct draft_record *run,
-	struct glue *glue)
+	const struct ready_glue *ready, struct glue *glue)
 {
 	uint8_t *start = (uint8_t *)image_at(p->image, rrset->data_ref), *ns = start, *behind = p->at;
 	uint32_t *fixup = (uint32_t *)image_at(p->image, rrset->fixups_ref) + rrset->fixup_count;
 	struct targets targets = { 0 };
-	bool long_way = false;
+	unsigned server = 0;
 	for (const struct draft_record *r = run; r; r = next_of_run(r)) {
 		if (r->ignored)
 			continue;
-		const struct draft_name *target = glue_of(p, owner, r, &long_way);
+		const struct draft_name *target = ready->target[server++];
 		for (const struct draft_record *a = target ? target->first : NULL; a; a = a->next) {
 			if (a->ignored || !draft_is_address(a->type))
 				continue;
@@ -327,7 +344,8 @@ static bool put_rrset(struct press *p, struct rrset *rrset, const struct draft_n
 {
 	uint16_t type = rrset->type = draft_rrset_type(run);
 	align(p, 8);
-	struct ready_glue ready = plan_glue(p, owner, run);
+	struct ready_glue ready;
+	plan_glue(p, owner, run, &ready);
 	make_room_for_fixups(p, rrset, run, ready.count);
 	struct glue *glue = ready.count ? take_zeroed(p, sizeof(*glue)) : NULL;
 	uint8_t *start = p->at;
@@ -351,7 +369,7 @@ static bool put_rrset(struct press *p, struct rrset *rrset, const struct draft_n
 	}
 	rrset->sig_bytes = (uint32_t)(p->at - signatures);
 	if (glue)
-		put_glue(p, rrset, owner, run, glue);
+		put_glue(p, rrset, owner, run, &ready, glue);
 	put_additionals(p, rrset, owner, run, start);
 	return glue;
 }
@@ -401,9 +419,10 @@ static uint32_t put_node(struct press *p, const struct draft_name *name, enum ki
 	if (kind != GLUE) { // nobody looks for its name
 		node->name_bytes = name->bytes;
 		node->labels = name->labels;
-		unsigned own = name->bytes - p->b->names[0].bytes + 1u;
-		memcpy(p->at, name->name, own);
+		unsigned own = draft_own_bytes(p->b, name);
+		memcpy(p->at, name->own, own);
 		p->at += own;
+		*p->at++ = p->b->apex_wire[0];
 	}
 	align(p, 8);
 	if (kind == PLAIN && has_chain(p->b)) {
@@ -705,16 +724,17 @@ static void put_proof(const struct printing *printing, uint32_t index, const str
 	const struct draft_name *name = &b->names[index];
 	const struct node *node = image_at(printing->image, name->node_ref);
 	struct proof *proof = (struct proof *)node_proof(printing->image, node);
+	uint8_t wire[NAME_MAX_BYTES];
 	if (node_rrset(printing->image, node, TYPE_NSEC))
 		proof->self_ref = name->node_ref;
 	else if (b->own_link)
 		proof->self_ref = b->own_link[index] ? links[b->own_link[index] - 1].node_ref : 0;
 	else
-		proof->self_ref = link_about(printing, name->name, name->bytes, true);
+		proof->self_ref = link_about(printing, draft_wire(b, name, wire), name->bytes, true);
 	if (name->bytes > NAME_MAX_BYTES - 2 || (name->flags & (NODE_CUT | NODE_DNAME)))
 		return;
 	uint8_t wildcard[NAME_MAX_BYTES] = { 1, '*' };
-	memcpy(wildcard + 2, name->name, name->bytes);
+	draft_wire(b, name, wildcard + 2);
 	proof->wildcard_ref = link_about(printing, wildcard, name->bytes + 2u, false);
 }
 
@@ -776,7 +796,7 @@ void zone_builder_write(struct zone_builder *b, void *room, const struct zonefil
 		.bucket_count = bucket_count(b->names_in_table),
 		.apex_labels = apex->labels, .apex_bytes = apex->bytes,
 		.is_signed = has_chain(b), .expires = b->expires };
-	memcpy(image->apex, apex->name, apex->bytes);
+	memcpy(image->apex, b->apex_wire, apex->bytes);
 	struct press p = { .b = b, .image = image, .at = image->apex + apex->bytes };
 	align(&p, CACHE_LINE_BYTES);
 	image->buckets_ref = ref_of(&p, take_zeroed(&p, image->bucket_count * sizeof(struct image_bucket)));

@@ -61,7 +61,7 @@ static void tell(struct judge *j, enum rule rule, const struct draft_name *name,
 		return;
 	const char *file = record ? builder_file(j->b, record) : j->b->files[0].path;
 	report_at(j->b->report, SEVERITY_WARNING, file, record ? builder_line(j->b, record) : 0, record ? 1 : 0, "%s: %s%s%s",
-		name_to_text(text, name->name), type ? rrtype_to_text(mnemonic, type) : "", type ? ": " : "", sentence[rule]);
+		draft_text(j->b, name, text), type ? rrtype_to_text(mnemonic, type) : "", type ? ": " : "", sentence[rule]);
 }
 
 static void tell_rest(struct judge *j)
@@ -70,7 +70,7 @@ static void tell_rest(struct judge *j)
 	for (unsigned rule = 0; rule < RULES; rule++) {
 		if (j->told[rule] > TOLD_MAX)
 			report_at(j->b->report, SEVERITY_WARNING, j->b->files[0].path, 0, 0, "%s: %u times more: %s",
-				name_to_text(text, j->b->names[0].name), j->told[rule] - TOLD_MAX, sentence[rule]);
+				draft_text(j->b, &j->b->names[0], text), j->told[rule] - TOLD_MAX, sentence[rule]);
 	}
 }
 
@@ -108,8 +108,8 @@ static enum rule judge_signature(const struct judge *j, const struct draft_recor
 {
 	const uint8_t *rdata = r->rdata;
 	uint32_t now = (uint32_t)j->b->now_s; // RFC 4034 3.1.5: serial number arithmetic
-	bool is_wildcard = j->name->name[0] == 1 && j->name->name[1] == '*';
-	if (r->rdata_bytes <= RRSIG_FIXED_BYTES || !name_equal(rdata + RRSIG_FIXED_BYTES, j->b->names[0].name))
+	bool is_wildcard = j->name->own[0] == 1 && j->name->own[1] == '*';
+	if (r->rdata_bytes <= RRSIG_FIXED_BYTES || !name_equal(rdata + RRSIG_FIXED_BYTES, j->b->apex_wire))
 		return FOREIGN_SIGNER;
 	if (rdata[3] != j->name->labels - is_wildcard)
 		return WRONG_LABELS;
@@ -273,9 +273,9 @@ static const struct draft_record *nsec3_of(const struct zone_builder *b, uint32_
 static void judge_nsec3(struct judge *j, uint32_t index, bool may_opt_out)
 {
 	struct zone_builder *b = j->b;
-	uint8_t hash[20];
+	uint8_t hash[20], wire[NAME_MAX_BYTES];
 	bool matches;
-	nsec3_hash(hash, j->name->name, j->name->bytes, b->nsec3.salt, b->nsec3.salt_bytes, b->nsec3.iterations);
+	nsec3_hash(hash, draft_wire(b, j->name, wire), j->name->bytes, b->nsec3.salt, b->nsec3.salt_bytes, b->nsec3.iterations);
 	uint32_t link = nsec3_place(b->nsec3.link, b->nsec3.count, hash, &matches);
 	const struct draft_record *nsec3 = nsec3_of(b, link);
 	if (!matches) {
@@ -333,7 +333,7 @@ static void judge_announcement(struct zone_builder *b)
 		"neither NSEC nor NSEC3PARAM beside the DNSKEY: denials cannot be proved";
 	char text[NAME_TEXT_BYTES];
 	at = at ? at : draft_first(apex, TYPE_DNSKEY);
-	report_at(b->report, SEVERITY_WARNING, builder_file(b, at), builder_line(b, at), 1, "%s: %s", name_to_text(text, apex->name), said);
+	report_at(b->report, SEVERITY_WARNING, builder_file(b, at), builder_line(b, at), 1, "%s: %s", draft_text(b, apex, text), said);
 }
 
 static void judge_names(struct judge *j, const uint8_t *needs_link)
