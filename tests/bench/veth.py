@@ -10,13 +10,13 @@ FIRST_PER_S, MOST_PER_S = 200000, 1500000
 FIXED_PER_S = (200000, 400000)
 CLIENT_AT_ITS_END = 0.93        # of what it was told to send
 # Searching: the first round knows nothing, the others know the one before.
-WIDE, NEAR = {"step": 1.5, "precision": 1.13}, {"step": 1.12, "precision": 1.065}
-STEP_MOST = 1.5
+WIDE, NEAR = {"step": 1.5}, {"step": 1.12}
+STEP_MOST, PRECISION = 1.5, 1.065
 DNSPERF = ("-c", 8, "-q", 200, "-t", 1)  # its queue all at once is no more than the veth pair holds
 RATIOS = ("answered_per_s", "cpu_us", *(f"at_{per_s}_cpu_us" for per_s in FIXED_PER_S), "dnsperf_per_s", "dnsperf_cpu_us")
 
 
-def highest(load, first, most, step, precision):
+def highest(load, first, most, step):
     """The run with the highest rate that load(rate) answers with little loss: up or down by steps, which grow, then between the highest
     good rate and the least bad one. What is nearly good gets a second chance. None when not even a hundredth of the first rate goes well."""
     def good(rate):
@@ -38,7 +38,7 @@ def highest(load, first, most, step, precision):
             rate, best, step = rate * step, run, min(step * step, STEP_MOST)
         else:
             least_bad = rate * step
-    while best and least_bad and least_bad > precision * rate:
+    while best and least_bad and least_bad > PRECISION * rate:
         middle = (rate + least_bad) / 2
         run = good(middle)
         rate, least_bad, best = (middle, least_bad, run) if run else (rate, middle, best)
