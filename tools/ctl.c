@@ -26,8 +26,9 @@
 static const char usage_text[] =
 	"usage: polluxctl [OPTION...] [COMMAND [ARGUMENT...]]\n"
 	"\n"
-	"Asks a running pollux-control. 'polluxctl help' lists the commands. Without a command, on a terminal, it\n"
-	"reads commands line by line, with history and completion.\n"
+	"Asks a running pollux-control, which also knows the commands: 'polluxctl help' lists them all, 'polluxctl help\n"
+	"zone' those that begin with zone. Without a command, on a terminal, it reads commands line by line, with history\n"
+	"and completion.\n"
 	"\n"
 	"  -s, --socket PATH      the control socket (default " CTL_SOCKET_DEFAULT ")\n"
 	"  -c, --config FILE      take the path of the control socket from this configuration\n"
