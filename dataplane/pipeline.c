@@ -148,6 +148,10 @@ static bool find_rule(const struct worker *worker, struct burst *burst, unsigned
 	       overrides_match(rules, &burst->query[q], burst->rule_depths[q], &burst->rule[q]);
 }
 
+// Of 2 MiB of buckets the pages are known to the TLB. The lines of more are fetched in a walk of their own, where one does not
+// wait for the page of the other: 1,000,000 names cost a twelfth less, but 100,000 a fiftieth more.
+enum { BUCKETS_AT_HAND = 1 << 15 };
+
 // The zone of a question, or the rule about it; and the line where its name is to be looked for gets on its way.
 static inline void find_zone(struct worker *worker, struct burst *burst, unsigned q)
 {
@@ -159,7 +163,9 @@ static inline void find_zone(struct worker *worker, struct burst *burst, unsigne
 	const struct folded_name *name = &burst->query[q].name;
 	const struct image *zone = catalog_find(catalog, name);
 	burst->zone[q] = zone;
-	if (zone)
+	if (zone && zone->bucket_count > BUCKETS_AT_HAND)
+		burst->has_far_buckets = true;
+	else if (zone)
 		image_prefetch_name(zone, name);
 	else if (!find_rule(worker, burst, q, true))
 		prefetch_from_cache(worker, burst, q);
@@ -189,6 +195,7 @@ static void parse_queries(struct worker *worker, struct burst *burst)
 	};
 	uint64_t seed = worker->catalog ? catalog_seed(worker->catalog) : 0;
 	bool finds_zones = !must_fetch_first(worker);
+	burst->has_far_buckets = false;
 	unsigned kept = 0;
 	for (unsigned q = 0; q < burst->queries; q++) {
 		uint8_t i = burst->packet_of[q];
@@ -235,6 +242,10 @@ static void look_up(struct worker *worker, struct burst *burst)
 	}
 	if (!worker->catalog)
 		return;
+	for (unsigned q = 0; burst->has_far_buckets && q < burst->queries; q++) {
+		if (burst->zone[q])
+			image_prefetch_name(burst->zone[q], &burst->query[q].name);
+	}
 	for (unsigned q = 0; q < burst->queries; q++) {
 		const struct image *zone = burst->zone[q];
 		if (!zone) {

@@ -39,6 +39,7 @@ struct burst {
 	uint8_t refused[BURST_MAX];	// the parser wants it answered with rcode[]
 	uint8_t truncated[BURST_MAX];
 	enum rcode rcode[BURST_MAX];
+	bool has_far_buckets; // one of the zones has more of them than stay at hand
 	const struct image *zone[BURST_MAX]; // NULL: none, or a rule says the answer, or it is refused
 	const struct node *node[BURST_MAX];  // what image_probe() found there
 	uint64_t cache_used; // position of an entry that answered one of them; 0: none did
