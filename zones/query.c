@@ -114,9 +114,8 @@ static __attribute__((noinline)) enum query_verdict parse(struct query *q, const
 	r.at += DNS_HEADER_BYTES;
 
 	*rcode = RCODE_FORMERR;
-	if (questions && questions <= most_questions && !read_question(q, &r, seed))
-		return QUERY_ERROR;
-	bool sound = questions <= most_questions && (questions < 2 || read_more_questions(q, &r, questions - 1)) &&
+	bool sound = questions <= most_questions && (!questions || read_question(q, &r, seed)) &&
+		(questions < 2 || read_more_questions(q, &r, questions - 1)) &&
 		read_records(q, &r, answers + authorities, false) &&
 		read_records(q, &r, additionals, true);
 	if (!sound) { // an OPT we could not read gets none back

@@ -12,7 +12,7 @@ from bench.common import BenchError, CORES, NAMES, figure, need, need_two_cores,
 from bench.processes import Noise, thread_seconds
 from bench.servers import Pollux, Running, UPSTREAM, wait_until_loaded
 from bench.questions import COOKIE, FLAG_RD, edns, question, service_address, write_capture
-from bench.zonefiles import sign_zone, write_dump, write_rules, write_zone
+from bench.zonefiles import sign_zone, write_dump, write_names, write_rules, write_zone
 
 CAPTURE_FRAMES = 4096
 CAPTURE_DEVICE = "net_pcap{},rx_pcap={},infinite_rx=1"
@@ -45,9 +45,9 @@ NOT_ZONES = ("plain", "rules", "octets", "cached")  # of names below all but the
 ACCESS_LISTS = 'access: {query: ["!198.18.0.128/25", "!2001:db8:66::/48", any]}\n'
 
 
-def make_captures(directory, outcomes, names):
+def make_captures(directory, outcomes, names, write_plain):
     """The zones and, for each outcome, a capture of questions."""
-    write_zone(directory / "plain.example.zone", names)
+    write_plain(directory / "plain.example.zone", names)
     write_rules(directory / "rules", names)
     signed = {zone for _, zone, *_ in outcomes} - set(NOT_ZONES)
     for zone in signed:
@@ -206,7 +206,7 @@ def bench_answers(options, directory):
     need_two_cores()
     need("dpdk-testpmd")
     outcomes = OUTCOMES[:1] if options.name == "limit" else OUTCOMES
-    zones, noise = make_captures(directory, outcomes, NAMES), Noise()
+    zones, noise = make_captures(directory, outcomes, NAMES, write_names if options.name == "limit" else write_zone), Noise()
     runs = {title: [] for title in ("testpmd 5tswap", *(outcome[0] for outcome in outcomes), SMALL_PAGES)}
     running, running_small = Running(HugeCachingPollux, directory, zones), Running(CachingPollux, directory, {"plain.example": zones["plain.example"]})
     with noise, running as server, running_small as small:
@@ -223,7 +223,7 @@ def bench_answers(options, directory):
             runs[SMALL_PAGES].append(small.answers(directory / "0.pcap", options.seconds))
             say(f"round {number + 1} of {options.rounds}: " + ", ".join(f"{title} {one[-1]['cpu_ns']:.0f} ns" for title, one in runs.items()))
     limit, exact = runs["testpmd 5tswap"], runs[outcomes[0][0]]
-    return {"names": NAMES, "rounds": options.rounds, "rows": {title: {
+    return {"names": NAMES, "kinds": 1 if options.name == "limit" else 4, "rounds": options.rounds, "rows": {title: {
         **{key: figure([run[key] for run in one], 1) for key in one[0]},
         "of_testpmd": figure([a["cpu_ns"] / b["cpu_ns"] for a, b in zip(limit, one)], 3),
         "times_exact": figure([b["cpu_ns"] / a["cpu_ns"] for a, b in zip(exact, one)], 2)} for title, one in runs.items()},
@@ -231,7 +231,7 @@ def bench_answers(options, directory):
 
 
 def print_answers(found):
-    print(f"\nOne worker on net_pcap with infinite_rx, {found['names']:,} names, shared memory on a tmpfs with huge=always, {found['rounds']} rounds: "
+    print(f"\nOne worker on net_pcap with infinite_rx, {found['names']:,} names{' of each of four kinds' if found.get('kinds') == 4 else ''}, shared memory on a tmpfs with huge=always, {found['rounds']} rounds: "
           "median (least-greatest)\n")
     table(["what", "CPU per packet, ns", "of testpmd's rate", "times an exact hit", "million/s on the clock"],
           [[title, shown(one["cpu_ns"], 1, 0), shown(one["of_testpmd"]), shown(one["times_exact"]), shown(one["per_s"], 1e-6)]

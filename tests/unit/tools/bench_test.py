@@ -44,7 +44,7 @@ def ratios_compare_round_with_round():
 
 def targets_are_met_missed_or_not_measured():
     figure = lambda value: {"median": value}
-    parts = {"answers": {"rows": {"exact A": {"of_testpmd": figure(0.51)}, "NXDOMAIN, NSEC": {"times_exact": figure(2.6)}}},
+    parts = {"limit": {"rows": {"exact A": {"of_testpmd": figure(0.51)}}}, "answers": {"rows": {"NXDOMAIN, NSEC": {"times_exact": figure(2.6)}}},
              "scale": {"rows": [{"pages": "huge", "names": 10000000, "times_least": figure(3)},
                                 {"pages": "small", "names": 10000000, "times_least": figure(1.7)}]},
              "veth": {"failed": "status 1"}}

@@ -79,6 +79,8 @@ static void every_other_opcode_is_not_implemented(void **state)
 		assert_int_equal(parse(message, sizeof(message) - 1), QUERY_ERROR);
 		assert_int_equal(rcode, RCODE_NOTIMP);
 		assert_int_equal(q.question_bytes, 21);
+		assert_int_equal(parse(message, sizeof(message) - 3), QUERY_ERROR); // whatever its sections hold
+		assert_int_equal(rcode, RCODE_NOTIMP);
 	}
 }
 
