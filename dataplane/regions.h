@@ -32,7 +32,7 @@ struct regions {
 CHECKED enum status regions_open(struct regions *, struct house *, const struct config *);
 // Says in the stats region what was started. Before workers run.
 void regions_announce(struct regions *, struct house *, struct worker *const *workers, const struct config *);
-// To be called about every millisecond.
+// To be called every 10 ms (KEEP_EVERY_NS), and as a second of CLOCK_MONOTONIC begins.
 void regions_keep(struct regions *, struct house *);
 // After the last worker has stopped.
 void regions_close(struct regions *, struct house *);

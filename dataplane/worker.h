@@ -23,7 +23,7 @@ enum view { VIEW_ZONES, VIEW_CACHE, VIEW_COUNT };
 // What workers read and only the main lcore writes.
 struct house {
 	_Atomic(const void *) view[VIEW_COUNT]; // struct catalog, struct cache; NULL: no such region yet
-	_Atomic uint32_t now_s;			// since 1970, renewed every millisecond
+	_Atomic uint32_t now_s;			// since 1970, renewed every 10 ms
 	atomic_bool stop;
 	struct stats *stats;
 	struct rings *rings;

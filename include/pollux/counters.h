@@ -54,7 +54,7 @@ struct port_stats {
 // The stats region, owned by the dataplane. `now_ms` and the ports belong to its main lcore.
 struct stats {
 	struct shm_head head;
-	_Atomic uint64_t now_ms; // CLOCK_MONOTONIC, renewed every 10 ms
+	_Atomic uint64_t now_ms; // CLOCK_MONOTONIC, renewed every 10 ms and as each second begins
 	uint64_t started_s;	 // seconds since 1970; counters start at 0 then
 	int32_t pid;
 	uint32_t workers, ports;

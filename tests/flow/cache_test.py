@@ -123,12 +123,13 @@ def an_answer_is_asked_for_once_in_its_life_and_again_after_it(rig):
         ask_until(rig, name, lambda reply: ttl_of(reply) == 5, "a TTL of 5 again", 6)
         check(4 < time.monotonic() - began < 7, f"after {time.monotonic() - began:.1f} s")
         same(server.asked(name), 2, "questions upstream")
-        # Its TTL never runs out in front of who keeps asking: it is asked for in its last second.
+        # Its TTL never runs out in front of who keeps asking: it is asked for in its last second, when control hears that
+        # it is used; what used it may have been answered in the second before.
         seen = []
         while time.monotonic() < began + 12 and server.asked(popular) < 2:
             seen.append(ttl_of(rig.ask(popular)))
             time.sleep(0.05)
-        same((server.asked(popular), min(seen)), (2, 1), "questions upstream, least TTL")
+        check(server.asked(popular) == 2 and min(seen) in (1, 2), f"asked for {server.asked(popular)} times, TTLs {seen}")
         check(7.9 < time.monotonic() - began < 10.5, f"asked again after {time.monotonic() - began:.1f} s")
         ask_until(rig, popular, lambda reply: ttl_of(reply) > 5, "the new answer", 2)
         check(rig.ctl_json("cache", "stats")["freshness"]["prefetches"] >= 1, "no prefetch counted")
@@ -442,7 +443,7 @@ def expired_answers_serve_when_the_upstream_is_gone(rig):
     name, none = fresh("t1"), fresh("no1")
     with upstream(rig):
         same((ttl_of(rig.ask(name)), rig.ask(none).rcode()), (1, 3))
-    # Entries end with a second of CLOCK_MONOTONIC, which workers read from a clock that is renewed every 10 ms.
+    # Entries end with a second of CLOCK_MONOTONIC; on a busy machine workers learn a few milliseconds late that it has begun.
     wait_until(lambda: rig.ctl_json("cache", "lookup", name)["entries"][0]["state"] == "expired" and time.monotonic() % 1 > 0.2,
                "it expires", 4, 0.1)
     with upstream(rig, lambda query: None):  # silent: the answer goes out while it is still being asked
