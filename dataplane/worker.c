@@ -111,7 +111,7 @@ unsigned worker_turn(struct worker *worker)
 	return work;
 }
 
-// The one system call of a worker, made only when nothing came in, as a rule for a while (dataplane.idle-after).
+// Made only when nothing came in, as a rule for a while (dataplane.idle-after).
 static void nap(struct worker *worker, long us)
 {
 	const struct timespec time = { .tv_nsec = us * 1000 };
@@ -120,27 +120,41 @@ static void nap(struct worker *worker, long us)
 	nanosleep(&time, NULL);
 }
 
+static bool is_carried_by_kernel(const struct worker *worker)
+{
+	for (unsigned l = 0; l < worker->lane_count; l++)
+		if (worker->lane[l].port->interface)
+			return true;
+	return false;
+}
+
+// After a turn without work. A nap, when it has been so for long; while zones are being loaded for the first time that
+// needs the core more. Before that, whoever has to share the core with us goes on, for 0.4 us if nobody is here: the
+// kernel where it carries the packets, for its thread that receives them may be on this core (that gives 1.6 times the
+// answers), and control as long as there is something between us (with both on one core TCP has four times the answers).
+static void rest(struct worker *worker, uint64_t idle, uint64_t ms, bool with_kernel)
+{
+	const struct house *house = worker->house;
+	if (house->idle_sleep_us && (idle >= house->idle_after_us * ms / 1000 || !worker->zones_ready))
+		nap(worker, house->idle_sleep_us * (idle > IDLE_BEFORE_LONG_NAPS_MS * ms ? LONG_NAP : 1L));
+	else if (with_kernel || worker->idle_since - worker->door_used_at < ms)
+		sched_yield();
+}
+
 int worker_main(void *argument)
 {
 	struct worker *worker = argument;
-	struct house *house = worker->house;
-	uint64_t ms = rte_get_tsc_hz() / 1000, patience = house->idle_after_us * ms / 1000;
+	const struct house *house = worker->house;
+	const uint64_t ms = rte_get_tsc_hz() / 1000;
+	const bool with_kernel = is_carried_by_kernel(worker);
 	prctl(PR_SET_TIMERSLACK, 1UL); // naps as long as they are meant to be, not 50 us more
 	rights_drop(false);
 	worker->idle_since = rte_rdtsc();
 	while (!atomic_load_explicit(&house->stop, memory_order_relaxed)) {
-		if (worker_turn(worker)) {
+		if (worker_turn(worker))
 			worker->idle_since = rte_rdtsc();
-			continue;
-		}
-		uint64_t idle = rte_rdtsc() - worker->idle_since;
-		// While zones are being loaded for the first time, that needs the core more. And control may have to share the
-		// core: as long as there is something between us an empty turn lets it go on with it (0.4 us if it is not
-		// here; with both on one core TCP has four times the answers).
-		if (house->idle_sleep_us && (idle >= patience || !worker->zones_ready))
-			nap(worker, house->idle_sleep_us * (idle > IDLE_BEFORE_LONG_NAPS_MS * ms ? LONG_NAP : 1L));
-		else if (worker->idle_since - worker->door_used_at < ms)
-			sched_yield();
+		else
+			rest(worker, rte_rdtsc() - worker->idle_since, ms, with_kernel);
 	}
 	publish_counters(worker);
 	return 0;

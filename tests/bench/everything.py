@@ -28,7 +28,7 @@ ALL = (
     Part("workers", "--rounds 5 --seconds 1", 15, "--rounds 1 --seconds 1", 5),
     Part("cache", "--rounds 5 --seconds 1", 270, "--rounds 1 --seconds 0.3 --only capture", 10),
     Part("forward", "--rounds 5 --seconds 1", 25, "--rounds 1 --seconds 0.5", 5),
-    Part("veth", "--rounds 5", 430, "--rounds 1 --servers pollux-xdp-naps,knot-xdp", 40),
+    Part("veth", "--rounds 5", 640, "--rounds 1 --servers pollux-xdp-naps-one-core,knot-xdp-one-core", 40),
     Part("latency", "--rounds 5", 210),
     Part("tcp", "--rounds 5 --seconds 2", 130, "--rounds 1 --seconds 1", 15),
     Part("idle", "--rounds 5 --seconds 3", 150, "--rounds 1 --seconds 2", 25),

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from bench.common import BenchError, CORES, NAMES, need, rig
-from bench.processes import off_the_servers_core, run_seconds, tree_of, user_seconds
+from bench.processes import keep_on_the_servers_core, off_the_servers_core, run_seconds, tree_of, user_seconds
 from bench.servers import Knot, Nsd, Pollux, Running
 from bench.questions import Asker, write_questions
 from bench.zonefiles import write_names
@@ -51,6 +51,10 @@ class PinnedKnot(Knot):
     def commands(self):
         return [["taskset", "-c", str(CORES - 1), *super(PinnedKnot, self).commands()[0]]]
 
+    def settle(self, link):
+        """Its workers choose cores themselves, the first one that of the client."""
+        keep_on_the_servers_core(self.children)
+
 
 class XdpKnot(PinnedKnot):
     title = "Knot, XDP"
@@ -64,7 +68,29 @@ class PinnedNsd(Nsd):
         return [["taskset", "-c", str(CORES - 1), *super().commands()[0]]]
 
 
-VETH_SERVERS = {"pollux-xdp": XdpPollux, "pollux-xdp-naps": NappingPollux, "pollux-packet": PacketPollux, "knot-xdp": XdpKnot, "knot": PinnedKnot, "nsd": PinnedNsd}
+class OneCore:
+    """Put before a server: the kernel's thread that receives for it works on its core, too, and nothing of it on the client's."""
+
+    def settle(self, link):
+        super().settle(link)
+        os.sched_setaffinity(link.threads["px0"], {CORES - 1})
+
+
+class OneCorePollux(OneCore, XdpPollux):
+    title = XdpPollux.title + ", one core"
+
+
+class OneCoreNappingPollux(OneCore, NappingPollux):
+    title = NappingPollux.title + ", one core"
+
+
+class OneCoreKnot(OneCore, XdpKnot):
+    title = XdpKnot.title + ", one core"
+
+
+VETH_SERVERS = {"pollux-xdp": XdpPollux, "pollux-xdp-naps": NappingPollux, "pollux-packet": PacketPollux, "knot-xdp": XdpKnot, "knot": PinnedKnot,
+                "nsd": PinnedNsd}
+ONE_CORE_SERVERS = {"pollux-xdp-one-core": OneCorePollux, "pollux-xdp-naps-one-core": OneCoreNappingPollux, "knot-xdp-one-core": OneCoreKnot}
 
 
 def among(options, servers):
@@ -88,7 +114,7 @@ def receiving_threads():
 
 
 def receive_in_threads(network):
-    """Each end of the link receives in a kernel thread of its own, off the server's core: interface -> pid."""
+    """Each end of the link receives in a kernel thread of its own, on the client's core: interface -> pid."""
     of_others = {pid for pid, _ in receiving_threads()}
     for namespace, device in ((network.box, "px0"), (network.client, "px1")):
         inside = ["ip", "netns", "exec", namespace]
@@ -247,6 +273,7 @@ def veth_server(kind, directory, zones, options):
                 server.check_alive()
                 if time.monotonic() - running.began > options.timeout:
                     raise BenchError(f"{kind.title} did not answer within {options.timeout} s")
+        server.settle(link)
         yield link
 
 

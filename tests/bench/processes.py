@@ -87,6 +87,13 @@ def off_the_servers_core():
         os.sched_setaffinity(0, before)
 
 
+def keep_on_the_servers_core(children):
+    """Every thread of these and of what they started."""
+    for pid in {pid for child in children for pid in tree_of(child.pid)}:
+        for path in Path(f"/proc/{pid}/task").glob("[0-9]*"):
+            os.sched_setaffinity(int(path.name), {CORES - 1})
+
+
 def all_processes():
     """Pid -> its parent, whether it is a thread of the kernel's, its CPU seconds with those of children waited for."""
     found = {}

@@ -16,6 +16,7 @@ from bench.common import BenchError, CORES, need, rig
 from bench.processes import cpu_seconds, kilobytes, tree_of
 
 SAMPLE_EVERY_S = 0.02
+NAME_MOST = 17  # octets of 32 that an instance's name may have, behind "bench" and a process number
 CLIENT_4 = "198.18.0.1"
 UPSTREAM = "198.18.0.2"
 
@@ -62,6 +63,9 @@ class Server:
             self.children.append(subprocess.Popen(["ip", "netns", "exec", self.network.box, *map(str, command)],
                                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0))
         log.close()
+
+    def settle(self, link):
+        """Called once it answers over the link, before it is loaded."""
 
     def check_alive(self):
         for child in self.children:
@@ -221,7 +225,7 @@ class Running:
 
     def __init__(self, kind, directory, zones):
         self.kind, self.zones = kind, zones
-        name = re.sub("[^a-z0-9]+", "-", kind.title.lower())
+        name = re.sub("[^a-z0-9]+", "-", kind.title.lower())[:NAME_MOST].strip("-")
         self.place = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=directory))
         self.network = Network(name)
 

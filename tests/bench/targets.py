@@ -3,7 +3,7 @@
 
 from bench.common import ratio
 from bench.processes import CLOCK_NOISE_MOST, CPU_NOISE_MOST
-from bench.link import NappingPollux, PinnedKnot, XdpKnot
+from bench.link import OneCoreKnot, OneCoreNappingPollux, PinnedKnot
 from bench.tcp import TcpPollux
 
 
@@ -46,8 +46,8 @@ TARGETS = (
      worst("times_exact", "wildcard", "CNAME in the zone", "rule of a name", "rule of a pattern", "cached exact A"), "most", 1.5),
     ("NXDOMAIN, NSEC: times an exact hit", "answers", CPU, at("rows", "NXDOMAIN, NSEC", "times_exact"), "most", 2.5),
     ("NXDOMAIN, NSEC3: times an exact hit", "answers", CPU, at("rows", "NXDOMAIN, NSEC3", "times_exact"), "most", 6),
-    ("AF_XDP on veth: times the rate of Knot", "veth", CLOCK, of_rows("answered_per_s", NappingPollux.title, XdpKnot.title), "least", 2),
-    ("AF_XDP on veth: CPU per answer, of Knot's", "veth", CPU, of_rows("cpu_us", NappingPollux.title, XdpKnot.title), "most", 0.5),
+    ("AF_XDP on veth, one core: times the rate of Knot", "veth", CLOCK, of_rows("answered_per_s", OneCoreNappingPollux.title, OneCoreKnot.title), "least", 2),
+    ("AF_XDP on veth, one core: CPU per answer, of Knot's", "veth", CPU, of_rows("cpu_us", OneCoreNappingPollux.title, OneCoreKnot.title), "most", 0.5),
     ("TCP, kept connections: times the answers of Knot", "tcp", CLOCK, of_rows("kept_per_s", TcpPollux.title, PinnedKnot.title), "least", 1.5),
     ("two workers: times the answers of one, by CPU time", "workers", CPU, at("rows", "2", "times_per_cpu"), "least", 1.9),
     ("idle: share of a core", "idle", CPU, at("rows", "100us", "share"), "most", 0.05),

@@ -3,11 +3,12 @@
 
 from bench.common import BenchError, NAMES, by_turns, figure, need, need_two_cores, ratios, shown, table
 from bench.processes import Noise
-from bench.link import VETH_SERVERS, XdpPollux, among, dnsperf, fire, measured, veth_server, veth_zones
+from bench.link import ONE_CORE_SERVERS, OneCore, OneCorePollux, VETH_SERVERS, XdpPollux, among, dnsperf, fire, measured, veth_server, veth_zones
 
 LOSS_MOST = 0.01
 FIRST_PER_S, MOST_PER_S = 200000, 1500000
 FIXED_PER_S = (200000, 400000)
+SERVERS = {**VETH_SERVERS, **ONE_CORE_SERVERS}
 CLIENT_AT_ITS_END = 0.93        # of what it was told to send
 # Searching: the first round knows nothing, the others know the one before.
 WIDE, NEAR = {"step": 1.5}, {"step": 1.12}
@@ -62,7 +63,7 @@ def at_equal_load(link, queries, per_s, seconds, highest_per_s):
 def bench_veth(options, directory):
     need_two_cores()
     need("kxdpgun", "dnsperf")
-    kinds, noise, known = among(options, VETH_SERVERS), Noise(by_clock=True), {}
+    kinds, noise, known = among(options, SERVERS), Noise(by_clock=True), {}
     zones, queries = veth_zones(directory), directory / "questions"
 
     def measure(kind):
@@ -75,7 +76,8 @@ def bench_veth(options, directory):
             return {**found, **{f"dnsperf_{key}": value for key, value in told.items()}}
 
     found = by_turns(kinds, options.rounds, measure, noise)
-    times = {key: ratios(found, XdpPollux.title, key) for key in RATIOS}
+    beside = {kind.title: OneCorePollux.title if issubclass(kind, OneCore) else XdpPollux.title for kind in kinds}
+    times = {key: {title: ratios(found, own, key)[title] for title, own in beside.items()} for key in RATIOS}
     return {"names": NAMES, "rounds": options.rounds, "rows": {title: {
         **{key: figure([run[key] for run in runs], 4) for key in runs[0]}, **{f"pollux_times_{key}": times[key][title] for key in RATIOS}}
         for title, runs in found.items()}, "noise": noise.result(), "verdict": noise.verdict()}
@@ -84,7 +86,8 @@ def bench_veth(options, directory):
 
 def print_veth(found):
     rows = found["rows"].items()
-    print(f"\n{found['names']:,} names over one veth pair, server and client on a core each, {found['rounds']} rounds: median (least-greatest)\n\n"
+    print(f"\n{found['names']:,} names over one veth pair, server and client on a core each, {found['rounds']} rounds: median (least-greatest). The kernel's "
+          f"thread that receives for the server is on the client's core; with 'one core' it is on the server's, which leaves more to the client.\n\n"
           f"kxdpgun, the highest rate with less than {LOSS_MOST:.0%} of questions without answer:\n")
     table(["server", "thousand answers/s", "Pollux' times that", "CPU per answer, us", "Pollux' times that", "of these receiving", "outside of the kernel"],
           [[title, shown(row["answered_per_s"], 1e-3, 0), shown(row["pollux_times_answered_per_s"]), shown(row["cpu_us"]),
