@@ -52,13 +52,13 @@ def targets_are_met_missed_or_not_measured():
     assert verdicts["exact hit: of testpmd's rate"] == ("0.51", "met"), verdicts
     assert verdicts["10 million names: times the cost of a thousand"] == ("1.7", "met"), verdicts
     assert verdicts["NXDOMAIN, NSEC: times an exact hit"] == ("2.6", "missed"), verdicts
-    assert verdicts["AF_XDP on veth: times the rate of Knot"] == ("-", "not measured"), verdicts
+    assert verdicts["AF_XDP on veth, one core: times the rate of Knot"] == ("-", "not measured"), verdicts
 
 
 def figures_of_a_noisy_machine_are_not_judged():
-    rate, cost = "AF_XDP on veth: times the rate of Knot", "AF_XDP on veth: CPU per answer, of Knot's"
+    rate, cost = "AF_XDP on veth, one core: times the rate of Knot", "AF_XDP on veth, one core: CPU per answer, of Knot's"
     figures = lambda per_s, cpu_us: {"answered_per_s": {"median": per_s}, "cpu_us": {"median": cpu_us}}
-    rows = {link.NappingPollux.title: figures(600000, 1.0), link.XdpKnot.title: figures(250000, 3.0)}
+    rows = {link.OneCoreNappingPollux.title: figures(600000, 1.0), link.OneCoreKnot.title: figures(250000, 3.0)}
     for share, verdicts in ((0.02, ["met", "met"]), (0.1, ["too noisy to tell", "met"]), (0.5, ["too noisy to tell"] * 2)):
         found = targets.judge({"veth": {"rows": rows, "noise": {"others_share_of_cores": {"median": share}}}})
         assert [row[3] for row in found if row[0] in (rate, cost)] == verdicts, found
