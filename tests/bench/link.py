@@ -73,6 +73,8 @@ class OneCore:
 
     def settle(self, link):
         super().settle(link)
+        if "px0" not in link.threads:
+            raise BenchError(f"{self.title}: this kernel has no threads that receive for a veth pair; leave it out with --servers")
         os.sched_setaffinity(link.threads["px0"], {CORES - 1})
 
 

@@ -88,10 +88,11 @@ def off_the_servers_core():
 
 
 def keep_on_the_servers_core(children):
-    """Every thread of these and of what they started."""
+    """Every thread of these and of what they started; one may end meanwhile."""
     for pid in {pid for child in children for pid in tree_of(child.pid)}:
         for path in Path(f"/proc/{pid}/task").glob("[0-9]*"):
-            os.sched_setaffinity(int(path.name), {CORES - 1})
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(path.name), {CORES - 1})
 
 
 def all_processes():
